@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config';
+
+// Tests run as tsc emits them: what is tested is what is shipped, and worker threads load on every Node. BUILD names another output directory.
+const build = process.env['BUILD'] ?? 'build';
+
+export default defineConfig({
+  test: {
+    include: [`${build}/test/**/*.test.js`],
+    exclude: ['**/node_modules/**'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 300_000,
+    teardownTimeout: 30_000,
+  },
+});
