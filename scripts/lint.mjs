@@ -2,12 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { repository, tool } from './run.mjs';
 
-const checks = [
-  ['tsc', '-p', 'tsconfig.json', '--noEmit'],
-  ['oxlint', '--type-aware'],
-  ['biome', 'format'],
-  ['knip'],
-];
+const checks = [['tsc', '-p', 'tsconfig.json', '--noEmit'], ['oxlint', '--type-aware'], ['biome', 'format'], ['knip']];
 
 const failed = checks.filter(([name, ...args]) => {
   console.error(`> ${[name, ...args].join(' ')}`);

@@ -8,7 +8,11 @@ const noRoot = process.getuid?.() === 0 ? process.env['ROOTWRIGHT_TEST_UNPRIVILE
 export const itRoot =
   noRoot === undefined ? it : (title: string, ..._rest: unknown[]): void => it.skip(`${title} [SKIPPED: ${noRoot}]`, () => undefined);
 export const describeRoot =
-  noRoot === undefined ? describe : (title: string, ..._rest: unknown[]): void => describe.skip(`${title} [SKIPPED: ${noRoot}]`, () => undefined);
+  noRoot === undefined
+    ? describe
+    : (title: string, ..._rest: unknown[]): void => {
+        describe.skip(`${title} [SKIPPED: ${noRoot}]`, () => undefined);
+      };
 
 /** A suite that needs root and these programs on PATH. */
 export function describeWith(programs: readonly string[], title: string, body: () => void): void {
