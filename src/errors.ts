@@ -26,6 +26,11 @@ export function isRootwrightError(error: unknown): error is RootwrightError {
   return typeof error === 'object' && error !== null && BRAND in error;
 }
 
+/** Throws ABORTED, with the reason as its cause, where `signal` has been aborted. `what` names the work that stops: 'provision of c1'. */
+export function throwIfAborted(signal: AbortSignal | undefined, what: string): void {
+  if (signal?.aborted) throw new RootwrightError('ABORTED', `${what} was aborted`, { cause: signal.reason });
+}
+
 const BRAND = Symbol.for('rootwright.error');
 
 /** Every code, once. The order is that of docs/reference/errors.md. */
