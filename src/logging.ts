@@ -22,6 +22,8 @@ export interface LoggerOptions {
   readonly level?: 'debug' | 'info' | 'warn' | 'error';
   /** A file descriptor; 2 (standard error) by default, so that standard output stays the command's own. */
   readonly fd?: number;
+  /** Takes each line instead of the file descriptor. */
+  readonly write?: (line: string) => void;
 }
 
 /**
@@ -37,7 +39,7 @@ export async function createLogger(options: LoggerOptions = {}): Promise<PinoLog
       serializers: { err: stdSerializers.errWithCause },
       formatters: { level: (level) => ({ level }), log: (facts) => redactSecrets(facts), bindings: (bindings) => redactSecrets(bindings) },
     },
-    destination({ fd: options.fd ?? 2, sync: true }),
+    options.write === undefined ? destination({ fd: options.fd ?? 2, sync: true }) : { write: options.write },
   );
 }
 
