@@ -30,6 +30,8 @@ export const LIMITS = {
   concurrentMounts: 4,
   /** Turns waiting in one mailbox. */
   mailboxTurns: 100_000,
+  /** Turns of one backlog that run before timers and I/O are let in. */
+  turnsInARow: 1_000,
   /** A `layers` checkpoint, in bytes. */
   checkpointBytes: 16 * 1024 * 1024,
   /** How long a command waits for another that holds the directory, in milliseconds. */
