@@ -68,6 +68,8 @@ export type Path = string | Buffer;
 export interface KernelFeatures {
   /** overlay takes its lower directories one by one ('lowerdir+'), so that neither their number nor ':' matters. */
   readonly overlayLowerdirAppend: boolean;
+  /** `isMountPoint` takes constant time, so that a few paths are better asked one by one than looked up in the mount table. */
+  readonly quickMountPoint: boolean;
 }
 
 export interface MountRequest {

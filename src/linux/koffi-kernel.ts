@@ -28,7 +28,7 @@ export class KoffiKernel implements Kernel {
   constructor(libc: Libc, options: { readonly mountApi?: 'mount(2)' } = {}) {
     this.libc = libc;
     this.api = options.mountApi === undefined ? probeMountApi(libc) : { contexts: false, lowerdirAppend: false, pathByFd: false };
-    this.features = { overlayLowerdirAppend: this.api.lowerdirAppend };
+    this.features = { overlayLowerdirAppend: this.api.lowerdirAppend, quickMountPoint: this.mountRootBit('/') !== undefined };
     this.files = koffiFileCalls(libc);
   }
 
@@ -64,12 +64,7 @@ export class KoffiKernel implements Kernel {
   }
 
   async isMountPoint(path: string): Promise<boolean> {
-    const result = this.libc.statx(AT_FDCWD, toC(path), NO_FOLLOW, 0, this.statusBytes);
-    if (result === -ENOENT || result === -ENOTDIR) return false;
-    if (result !== -ENOSYS) check(result, 'statx', path);
-    const [attributes = 0n, supported = 0n] = [this.status[1], this.status[7]];
-    if (result >= 0 && (supported & STATX_ATTR_MOUNT_ROOT) !== 0n) return (attributes & STATX_ATTR_MOUNT_ROOT) !== 0n;
-    return (await readMountTable()).at(path).length > 0;
+    return this.mountRootBit(path) ?? (await readMountTable()).at(path).length > 0;
   }
 
   filesystemType(path: string): Promise<FilesystemType> {
@@ -87,6 +82,16 @@ export class KoffiKernel implements Kernel {
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** What statx(2) says; undefined where it can't (it came with Linux 4.11, the bit with 5.8). */
+  private mountRootBit(path: string): boolean | undefined {
+    const result = this.libc.statx(AT_FDCWD, toC(path), NO_FOLLOW, 0, this.statusBytes);
+    if (result === -ENOENT || result === -ENOTDIR) return false;
+    if (result === -ENOSYS) return undefined;
+    check(result, 'statx', path);
+    const [attributes = 0n, supported = 0n] = [this.status[1], this.status[7]];
+    return (supported & STATX_ATTR_MOUNT_ROOT) === 0n ? undefined : (attributes & STATX_ATTR_MOUNT_ROOT) !== 0n;
   }
 
   /** A detached copy of the mount, made read-only before anyone can see it. False where the kernel lacks a call for that. */
