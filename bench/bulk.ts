@@ -2,7 +2,7 @@ import { openEngine, bulk, containerName, containerNames, inParallel } from './e
 import { residentMB } from './peers/containerd.ts';
 
 /**
- * The embedded engine as a program, for bench.py (bench/rootwright.json) and for bench/run.ts:
+ * The embedded engine as a program, for bench.py (bench/rootwright.json) and for bench/main.ts:
  *
  *   bulk ROOT IMAGE N C    provision N containers, C at a time, then destroy them; prints what bench.py reads
  *   fill ROOT IMAGE N      provision N containers and leave them
