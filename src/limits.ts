@@ -12,6 +12,8 @@ export const LIMITS = {
   mountOptionValueBytes: 255,
   /** A path given to the kernel, less its terminator. */
   pathBytes: 4095,
+  /** Index within index of an image, at most. */
+  indexDepth: 4,
   /** Image manifest, index or config, in bytes. */
   manifestBytes: 4 * 1024 * 1024,
   /** PAX extended header, GNU long name: one header's payload, in bytes. */
@@ -24,6 +26,8 @@ export const LIMITS = {
   layerRatio: 1200,
   /** Below this many uncompressed bytes the ratio is not looked at. */
   layerRatioFloorBytes: 256 * 1024 ** 2,
+  /** Members of a docker-archive. */
+  archiveMembers: 65_536,
   /** Layers unpacked at once. */
   concurrentLayers: 4,
   /** Mounts and unmounts under way at once. */

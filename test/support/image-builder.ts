@@ -118,14 +118,8 @@ export function makeTar(entries: readonly LayerEntry[]): Buffer {
 export const sha256 = (bytes: Buffer | string): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
 function compress(tar: Buffer, compression: LayerCompression): Buffer {
-  switch (compression) {
-    case 'none':
-      return tar;
-    case 'gzip':
-      return zlib.gzipSync(tar);
-    case 'zstd':
-      return zstd(tar);
-  }
+  if (compression === 'none') return tar;
+  return compression === 'gzip' ? zlib.gzipSync(tar) : zstd(tar);
 }
 
 /** By node:zlib (22.15 and later), the zstd program, or else as a frame of raw blocks, which any decoder reads. */
@@ -135,7 +129,7 @@ function zstd(bytes: Buffer): Buffer {
   const program = spawnSync('zstd', ['-q', '-c'], { input: bytes, maxBuffer: 2 ** 30 });
   if (program.status === 0) return program.stdout;
   // RFC 8878: magic, a frame header without content size (window 1 MiB), blocks of type raw.
-  const parts = [Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x50])];
+  const parts: Buffer[] = [Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x50])];
   for (let offset = 0; offset === 0 || offset < bytes.length; offset += 0x10000) {
     const block = bytes.subarray(offset, offset + 0x10000);
     const header = Buffer.alloc(3);
@@ -285,7 +279,7 @@ function tarHeader(entry: Omit<LayerEntry, 'type'> & { type: NonNullable<LayerEn
   octal(entry.mtime, 136, 12);
   block.write({ file: '0', hardlink: '1', symlink: '2', character: '3', block: '4', directory: '5', fifo: '6', pax: 'x' }[entry.type], 156);
   Buffer.from(entry.target ?? '').copy(block, 157, 0, 100);
-  block.write('ustar\0' + '00', 257, 'latin1');
+  block.write('ustar\x0000', 257, 'latin1');
   octal(entry.device?.[0] ?? 0, 329, 8);
   octal(entry.device?.[1] ?? 0, 337, 8);
   block.fill(' ', 148, 156);

@@ -49,7 +49,7 @@ export function platformRank(wanted: Platform, offered: Platform): number | unde
 }
 
 /** Attestations and the like: carried in an index beside images, with a platform that no machine has. */
-export function isNoPlatform(platform: Partial<Platform> | undefined): boolean {
+export function isNoPlatform(platform: { readonly os?: string; readonly architecture?: string } | undefined): boolean {
   return platform?.os === 'unknown' || platform?.architecture === 'unknown';
 }
 
@@ -71,16 +71,8 @@ function variantLevel(platform: Platform): number | undefined {
 }
 
 function goArchitecture(): string {
-  switch (process.arch) {
-    case 'x64':
-      return 'amd64';
-    case 'ia32':
-      return '386';
-    case 'ppc64':
-      return endianness() === 'LE' ? 'ppc64le' : 'ppc64';
-    case 'mipsel':
-      return 'mipsle';
-    default:
-      return process.arch;
-  }
+  if (process.arch === 'ppc64') return endianness() === 'LE' ? 'ppc64le' : 'ppc64';
+  return GO_ARCHITECTURES[process.arch] ?? process.arch;
 }
+
+const GO_ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', mipsel: 'mipsle' };
