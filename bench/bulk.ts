@@ -9,7 +9,7 @@ import { residentMB } from './peers/containerd.ts';
  *   recover ROOT N         recover with the N containers of `fill` known; prints its seconds, in all and of recover alone
  *   drain ROOT N           destroy what fill left
  */
-const [verb, root = '', ...rest] = process.argv.slice(2);
+const [verb = '', root = '', ...rest] = process.argv.slice(2);
 
 switch (verb) {
   case 'bulk': {
@@ -22,7 +22,7 @@ switch (verb) {
   case 'fill': {
     const [image = '', count] = rest;
     const engine = await openEngine(root);
-    await inParallel(Number(count), 16, (index) => engine.provision(containerName(index), image, { backend: 'overlay' }));
+    await inParallel(Number(count), 16, (index) => engine.provision(containerName(index), image));
     print({ residentMB: residentMB(process.pid) });
     await engine.close();
     break;
@@ -30,14 +30,14 @@ switch (verb) {
   case 'recover': {
     const known = containerNames(Number(rest[0]));
     const start = performance.now();
-    const engine = await openEngine(root, known);
+    const engine = await openEngine(root, 'overlay', known);
     print({ seconds: (performance.now() - start) / 1000, residentMB: residentMB(process.pid), containers: (await engine.list()).length });
     await engine.close();
     break;
   }
   case 'drain': {
     const count = Number(rest[0]);
-    const engine = await openEngine(root, containerNames(count));
+    const engine = await openEngine(root);
     await inParallel(count, 16, (index) => engine.destroy(containerName(index)));
     await engine.close();
     break;

@@ -3,16 +3,16 @@ import { join } from 'node:path';
 import { createEngine, type BackendName, type Engine } from '../src/index.ts';
 import type { BulkResult } from './peers/containerd.ts';
 
-/** An engine on `root`, recovered. `known` are containers that stay. */
-export async function openEngine(root: string, known: readonly string[] = []): Promise<Engine> {
-  const engine = await createEngine({ root });
-  await engine.recover({ known });
+/** An engine on `root`, recovered. `known` are the containers that stay: all, where it is not given. */
+export async function openEngine(root: string, backend: BackendName = 'overlay', known?: readonly string[]): Promise<Engine> {
+  const engine = await createEngine({ root, backend });
+  await engine.recover(known === undefined ? {} : { known });
   return engine;
 }
 
 /** Provisions `count` containers of `image`, `atOnce` at a time, so that all live at once, then destroys them. The image is present. */
-export async function bulk(engine: Engine, image: string, count: number, atOnce: number, backend: BackendName = 'overlay'): Promise<BulkResult> {
-  const [provisioned, provision] = await inParallel(count, atOnce, (index) => engine.provision(containerName(index), image, { backend }));
+export async function bulk(engine: Engine, image: string, count: number, atOnce: number): Promise<BulkResult> {
+  const [provisioned, provision] = await inParallel(count, atOnce, (index) => engine.provision(containerName(index), image));
   const [destroyed, destroy] = await inParallel(count, atOnce, (index) => engine.destroy(containerName(index)));
   return { wall_s: { provision: provisioned, destroy: destroyed }, us: { provision, destroy } };
 }

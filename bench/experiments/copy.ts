@@ -12,9 +12,9 @@ export const copyApp: Experiment = {
   rows: [{ name: 'copy', work: 'copy backend, `app`', theirs: CP, bound: 0.7, unit: 's' }],
   prepare: async ({ images, disk }) => {
     const image = `oci:${join(images, 'oci', 'app')}:latest`;
-    const engine = await openEngine(join(disk.directory, 'rootwright'));
-    await engine.pull(image, { form: 'plain' });
-    const source = (await engine.provision('source', image, { backend: 'copy' })).rootfs;
+    const engine = await openEngine(join(disk.directory, 'rootwright'), 'copy');
+    await engine.pull(image);
+    const source = (await engine.provision('source', image)).rootfs;
     let round = 0;
     const timed = async (body: () => Promise<unknown>): Promise<number> => {
       disk.settle();
@@ -26,7 +26,7 @@ export const copyApp: Experiment = {
     return [
       {
         name: 'rootwright',
-        run: () => timed(() => engine.provision(`copy-${round++}`, image, { backend: 'copy' })),
+        run: () => timed(() => engine.provision(`copy-${round++}`, image)),
         close: () => engine.close(),
       },
       { name: CP, run: () => timed(async () => execFileSync('cp', ['-a', source, join(disk.directory, `cp-${round++}`)])) },

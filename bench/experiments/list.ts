@@ -17,7 +17,7 @@ export const listContainers: Experiment = {
     const root = join(disk.directory, 'rootwright');
     const engine = await openEngine(root);
     const image = `oci:${join(images, 'oci', 'app')}:latest`;
-    await inParallel(COUNT, 16, (index) => engine.provision(containerName(index), image, { backend: 'overlay' }));
+    await inParallel(COUNT, 16, (index) => engine.provision(containerName(index), image));
     await engine.close();
     const command = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.js');
     const ours: Contender = {

@@ -50,7 +50,7 @@ interface Load {
 async function contenders(bench: Bench, wanted: ReadonlySet<string>, load: Load): Promise<Contender[]> {
   const image = `oci:${join(bench.images, 'oci', 'app')}:latest`;
   const engine = await openEngine(join(bench.disk.directory, 'rootwright'));
-  const { layers } = await engine.pull(image, { form: 'overlay' });
+  const { layers } = await engine.pull(image);
   const lowers = lowersOf(
     layers.map(({ path }) => path),
     join(bench.disk.directory, 'l'),

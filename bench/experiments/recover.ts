@@ -68,7 +68,7 @@ async function recovery(bench: Bench, size: number): Promise<Contender> {
 async function fill(bench: Bench, size: number): Promise<string> {
   const root = join(bench.disk.directory, `root-${size}`);
   const engine = await openEngine(root);
-  await engine.pull(imageOf(bench), { form: 'overlay' });
+  await engine.pull(imageOf(bench));
   await engine.close();
   if (size > 0) await bulk('fill', root, imageOf(bench), `${size}`);
   return root;

@@ -29,10 +29,10 @@ function unpack(name: string): Experiment {
         {
           name: 'rootwright',
           run: async () => {
-            const engine = await createEngine({ root: begin('rootwright') });
+            const engine = await createEngine({ root: begin('rootwright'), backend: 'overlay' });
             await engine.recover();
             const start = performance.now();
-            await engine.pull(`oci:${join(bench.images, 'oci', name)}:latest`, { form: 'overlay' });
+            await engine.pull(`oci:${join(bench.images, 'oci', name)}:latest`);
             const seconds = (performance.now() - start) / 1000;
             await engine.close();
             return seconds;

@@ -46,6 +46,5 @@ export const linksAcrossLayers: Exception = {
 export const emptyXattr: Exception = {
   name: 'an extended attribute with an empty value',
   reason: 'the record "SCHILY.xattr.user.empty=" sets it to nothing for GNU tar and for us; the reference takes it for no record at all',
-  covers: ({ path, field, expected, actual }) =>
-    path === 'opt/meta/user-xattr' && field === 'xattrs' && actual === ['user.empty=', expected].toSorted().join('\n'),
+  covers: ({ path, field, expected, actual }) => path === 'opt/meta/user-xattr' && field === 'xattrs' && actual === `user.empty=\n${expected}`,
 };

@@ -22,16 +22,16 @@ else
       ['base', 'copy'],
     ] as const)('%s by %s: runs, reads the image, writes, and destroy takes what it wrote', async (image, backend) => {
       const directory = temporaryDirectory('runc');
-      const engine = await createEngine({ root: join(directory, 'root') });
+      const engine = await createEngine({ root: join(directory, 'root'), backend });
       try {
         await engine.recover();
-        const { rootfs } = await engine.provision('shell', ociImage(image), { backend });
+        const { rootfs } = await engine.provision('shell', ociImage(image));
         const script = 'set -e; head -n 1 /etc/passwd; id -u; echo written >/root/made; ls /root; exec cat /root/made';
         const { stdout } = await runShell(directory, rootfs, script);
-        expect(stdout).toBe('root:x:0:0:root:/root:/bin/' + `${image === 'tiny' ? 'sh' : 'bash'}\n0\nmade\nwritten\n`);
+        expect(stdout).toBe(`root:x:0:0:root:/root:/bin/${image === 'tiny' ? 'sh' : 'bash'}\n0\nmade\nwritten\n`);
         expect(readFileSync(join(rootfs, 'root/made'), 'utf8')).toBe('written\n');
         await engine.destroy('shell');
-        const again = await engine.provision('shell', ociImage(image), { backend });
+        const again = await engine.provision('shell', ociImage(image));
         expect((await runShell(directory, again.rootfs, 'test ! -e /root/made && echo clean')).stdout).toBe('clean\n');
         expect(await engine.destroy('shell')).toBe(true);
       } finally {

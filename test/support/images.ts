@@ -1,18 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-
-/** The root directory of this repository, found from wherever the compiled test lies. */
-export function repositoryRoot(): string {
-  for (let directory = import.meta.dirname; directory !== dirname(directory); directory = dirname(directory)) {
-    const manifest = join(directory, 'package.json');
-    if (existsSync(manifest) && (JSON.parse(readFileSync(manifest, 'utf8')) as { name?: string }).name === 'rootwright') return directory;
-  }
-  throw new Error('no package.json of rootwright above this file');
-}
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { repository } from './repository.ts';
 
 /** Where the real images are (oci/NAME, docker/NAME.tar, layers/NAME/NN.tar): ROOTWRIGHT_IMAGES, or build/images of this repository. */
 export function imagesDirectory(): string {
-  return process.env['ROOTWRIGHT_IMAGES'] ?? join(repositoryRoot(), 'build', 'images');
+  return process.env['ROOTWRIGHT_IMAGES'] ?? join(repository, 'build', 'images');
 }
 
 /** Why tests with real images can't run; undefined where they can. */
