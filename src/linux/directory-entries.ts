@@ -37,20 +37,19 @@ export function ignoreAbsent(call: () => void): void {
 /** Unlinks on libuv's pool, a few at a time: in one directory they wait for each other anyway. Settles when none is under way, with the first error. */
 export function unlinkAll(paths: readonly Path[]): Promise<void> {
   return new Promise((resolve, reject) => {
-    let [next, running] = [0, 0];
-    let failure: NodeJS.ErrnoException | undefined;
+    const state: { next: number; running: number; failure?: NodeJS.ErrnoException } = { next: 0, running: 0 };
     const advance = (): void => {
-      while (failure === undefined && running < UNLINKS && next < paths.length) {
-        running += 1;
-        unlink(paths[next++] as Path, settle);
+      while (state.failure === undefined && state.running < UNLINKS && state.next < paths.length) {
+        state.running += 1;
+        unlink(paths[state.next++] as Path, settle);
       }
-      if (running > 0) return;
-      if (failure === undefined) resolve();
-      else reject(failure);
+      if (state.running > 0) return;
+      if (state.failure === undefined) resolve();
+      else reject(state.failure);
     };
     const settle = (error: NodeJS.ErrnoException | null): void => {
-      running -= 1;
-      if (error !== null && error.code !== 'ENOENT') failure ??= error;
+      state.running -= 1;
+      if (error !== null && error.code !== 'ENOENT') state.failure ??= error;
       advance();
     };
     advance();

@@ -13,6 +13,13 @@ export function namedType(type: number | bigint): FilesystemType {
   return { magic, name: NAMES.get(magic) ?? 'unknown' };
 }
 
+/** The type of that name, as /proc/filesystems and mountinfo spell it ('ext4'); its magic is 0 where the table has none. */
+export function typeNamed(name: string): FilesystemType {
+  const family = /^ext[234]$/.test(name) ? 'ext' : name;
+  for (const [magic, known] of NAMES) if (known === family) return { magic, name: known };
+  return { magic: 0, name: 'unknown' };
+}
+
 /** Magic numbers from linux/magic.h and from the file systems' own headers; names as Mesos has them ('ext' for ext2, ext3 and ext4). */
 const NAMES: ReadonlyMap<number, string> = new Map([
   [0x61756673, 'aufs'],

@@ -124,14 +124,14 @@ async function mountByContext(libc: Libc, request: MountRequest, steps: readonly
       closeSync(mount);
     }
   } catch (error) {
-    throw isSystemError(error) ? systemError(error.errno, error.syscall, error.path, explain(context, request)) : error;
+    throw isSystemError(error) ? systemError(error.errno, error.syscall, error.path, explain(context, request, call)) : error;
   } finally {
     closeSync(context);
   }
 }
 
 /** What the kernel says in the context about a failure ('e overlay: Unknown parameter …'); overlayfs says most of it in its log only. */
-function explain(context: number, { type }: MountRequest): string {
+function explain(context: number, { type }: MountRequest, call: string): string {
   const messages: string[] = [];
   const buffer = Buffer.alloc(4096);
   try {
@@ -143,7 +143,7 @@ function explain(context: number, { type }: MountRequest): string {
     if (!isSystemError(error, 'ENODATA') && (error as NodeJS.ErrnoException).errno !== -ENODATA) throw error;
   }
   if (messages.length > 0) return messages.join('; ');
-  return type === 'overlay' ? 'the kernel log (dmesg) may say why' : '';
+  return type === 'overlay' && call === 'fsconfig create' ? 'the kernel log (dmesg) may say why' : '';
 }
 
 async function mountByData(libc: Libc, request: MountRequest, open: (path: string) => number): Promise<void> {
