@@ -1,6 +1,7 @@
 import { type Actor, type ActorLogic, createActor, type Snapshot } from 'xstate';
 import { RootwrightError } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
+import { abortController } from './abort.ts';
 import { type AskedMailbox, currentTurn, findCycle, runWithin, TurnUnderWay } from './ask-cycle.ts';
 import { Fifo } from './fifo.ts';
 import { type MailboxKind, processChannel, type ProcessEvent, type ProcessInfo, type ProcessState, turnChannel, TurnTimes } from './observe.ts';
@@ -214,7 +215,9 @@ export class Mailbox implements PID, AskedMailbox {
 
   #discardQueued(): void {
     this.#state = 'terminating';
-    for (const turn of this.#queue.drain()) turn.reject(this.#terminatedError());
+    if (this.#queue.size === 0) return;
+    const error = this.#terminatedError(); // one for all: an error costs more than a turn
+    for (const turn of this.#queue.drain()) turn.reject(error);
   }
 
   #finishWhenSettled(): void {
@@ -258,7 +261,7 @@ export class Mailbox implements PID, AskedMailbox {
   #host(): { readonly pid: PID; readonly signal: AbortSignal } {
     const signal = (): AbortSignal => {
       if (this.#abort === undefined) {
-        this.#abort = new AbortController();
+        this.#abort = abortController();
         if (this.#state === 'terminating' || this.#state === 'terminated') this.#abort.abort(this.#terminatedError());
       }
       return this.#abort.signal;

@@ -1,5 +1,6 @@
 import type { ActorLogic, AnyActorRef, Snapshot } from 'xstate';
 import { RootwrightError } from '../../errors.ts';
+import { abortController } from './abort.ts';
 
 /**
  * Work that must not be left half-way, as xstate actor logic: like `fromPromise`, but it hears `{ type: 'cancel' }`, which aborts the
@@ -22,7 +23,7 @@ export function fromOperation<T, I = undefined>(run: (input: I, signal: AbortSig
   const begun = new WeakMap<AnyActorRef, { readonly input: I; readonly abort: AbortController }>();
   return {
     getInitialSnapshot({ self }, input) {
-      begun.set(self, { input, abort: new AbortController() });
+      begun.set(self, { input, abort: abortController() });
       return { status: 'active', output: undefined, error: undefined };
     },
     getPersistedSnapshot: (snapshot) => snapshot,

@@ -1,5 +1,5 @@
 import { RWLock, State } from 'async-rwlock';
-import { abortedError, throwIfAborted } from './abort.ts';
+import { abortedError, onAbort, throwIfAborted } from './abort.ts';
 import { Fifo } from './fifo.ts';
 
 /**
@@ -60,16 +60,15 @@ export class ReadWriteLock {
       const place = this.#queue.push({
         mode,
         enter() {
-          signal?.removeEventListener('abort', leave);
+          stay();
           resolve();
         },
       });
-      const leave = (): void => {
+      const stay = onAbort(signal, () => {
         this.#queue.remove(place);
         reject(abortedError(`${mode} lock`, signal!));
         this.#admit(); // a writer that held readers back may have been first
-      };
-      signal?.addEventListener('abort', leave, { once: true });
+      });
     });
   }
 

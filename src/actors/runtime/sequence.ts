@@ -1,6 +1,6 @@
 import { RootwrightError } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
-import { abortedError, throwIfAborted } from './abort.ts';
+import { abortController, abortedError, onAbort, throwIfAborted } from './abort.ts';
 import { Fifo } from './fifo.ts';
 
 /**
@@ -20,7 +20,7 @@ export class Sequence {
    * Settles as `body` does. Aborted before the body begins: rejects with ABORTED at once, and the body never runs; afterwards the signal
    * is the body's affair. ACTOR_TERMINATED where the sequence closes first, MAILBOX_FULL where LIMITS.mailboxTurns entries wait.
    */
-  add<T>(body: (signal: AbortSignal) => Promise<T>, signal: AbortSignal = new AbortController().signal): Promise<T> {
+  add<T>(body: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     return new Promise((resolve, reject) => {
       throwIfAborted('entry of a sequence', signal);
       if (this.#closed) throw closedError();
@@ -29,23 +29,22 @@ export class Sequence {
       }
       const place = this.#queue.push({
         async run() {
-          signal.removeEventListener('abort', skip);
+          stay();
           try {
-            resolve(await body(signal));
+            resolve(await body(signal ?? abortController().signal));
           } catch (error) {
             reject(error);
           }
         },
         discard(error) {
-          signal.removeEventListener('abort', skip);
+          stay();
           reject(error);
         },
       });
-      const skip = (): void => {
+      const stay = onAbort(signal, () => {
         this.#queue.remove(place);
-        reject(abortedError('entry of a sequence', signal));
-      };
-      signal.addEventListener('abort', skip, { once: true });
+        reject(abortedError('entry of a sequence', signal!));
+      });
       this.#running ??= this.#runAll();
     });
   }
@@ -53,7 +52,8 @@ export class Sequence {
   /** Discards every entry that has not begun, with ACTOR_TERMINATED, and resolves when the one under way has settled. It aborts nothing. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const entry of this.#queue.drain()) entry.discard(closedError());
+    const error = closedError();
+    for (const entry of this.#queue.drain()) entry.discard(error);
     await this.#running;
   }
 

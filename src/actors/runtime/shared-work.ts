@@ -1,5 +1,5 @@
 import { RootwrightError } from '../../errors.ts';
-import { abortedError, throwIfAborted } from './abort.ts';
+import { abortController, abortedError, onAbort, throwIfAborted } from './abort.ts';
 
 /**
  * One run of some work that many callers wait for, each with an AbortSignal of its own: a pull that several containers need. The run goes
@@ -9,7 +9,7 @@ import { abortedError, throwIfAborted } from './abort.ts';
  * Mesos's docker store, where the first one's end erased the second's entry). {@link shareWork} keeps a table of them in this way.
  */
 export class SharedWork<T> {
-  readonly #abort = new AbortController();
+  readonly #abort = abortController();
   readonly #result: Promise<T>;
   /** Resolves, never rejects, when the run has settled. */
   readonly settled: Promise<void>;
@@ -42,23 +42,22 @@ export class SharedWork<T> {
         throw new RootwrightError('ABORTED', `${WHAT}: its run was aborted when nobody waited any more`, { cause: this.#abort.signal.reason });
       this.#callers += 1;
       let left = false;
-      const leave = (): void => {
+      const stay = onAbort(signal, () => {
         left = true;
         this.#callers -= 1;
         const aborted = abortedError(WHAT, signal!);
         if (this.#callers > 0) return reject(aborted);
         this.#abort.abort(aborted);
         void this.settled.then(() => reject(aborted));
-      };
+      });
       const answer =
         <V>(settle: (outcome: V) => void) =>
         (outcome: V): void => {
           if (left) return;
-          signal?.removeEventListener('abort', leave);
+          stay();
           this.#callers -= 1;
           settle(outcome);
         };
-      signal?.addEventListener('abort', leave, { once: true });
       this.#result.then(answer(resolve), answer(reject));
     });
   }
@@ -92,11 +91,10 @@ export async function shareWork<K, T>(
 
 /** Waits for `settled`, or until `signal` aborts: whoever has begun nothing leaves at once. */
 async function leftBehind(settled: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  let leave = ignore;
-  const aborted = new Promise<void>((resolve) => (leave = resolve));
-  signal?.addEventListener('abort', leave, { once: true });
-  await Promise.race([settled, aborted]);
-  signal?.removeEventListener('abort', leave);
+  await new Promise<void>((resolve) => {
+    const stay = onAbort(signal, resolve);
+    void settled.then(stay).then(resolve);
+  });
   throwIfAborted(WHAT, signal);
 }
 
