@@ -23,7 +23,12 @@ export interface CopyTreeRequest {
  * metadata is set too, unless the caller is an ordinary user, who could perhaps not move such a directory: the result says what is left.
  * Fails with COPY_FAILED, ABORTED.
  */
-export async function copyTree(pool: CopyPool, request: CopyTreeRequest, signal?: AbortSignal, onSwallowed?: OnSwallowed): Promise<UnfinishedDirectory[]> {
+export async function copyTree(
+  pool: CopyPool,
+  request: CopyTreeRequest,
+  signal?: AbortSignal,
+  onSwallowed?: OnSwallowed,
+): Promise<UnfinishedDirectory[]> {
   const copying = new TreeCopy(pool, request, onSwallowed);
   const abort = (): void => copying.abort();
   throwIfAborted(signal, `copying to ${request.target}`);
@@ -39,7 +44,12 @@ export async function copyTree(pool: CopyPool, request: CopyTreeRequest, signal?
 }
 
 /** Gives directories their metadata, the deepest first. Fails with COPY_FAILED. */
-export async function finishDirectories(pool: CopyPool, request: CopyTreeRequest, unfinished: readonly UnfinishedDirectory[], onSwallowed?: OnSwallowed): Promise<void> {
+export async function finishDirectories(
+  pool: CopyPool,
+  request: CopyTreeRequest,
+  unfinished: readonly UnfinishedDirectory[],
+  onSwallowed?: OnSwallowed,
+): Promise<void> {
   if (unfinished.length > 0) await new TreeCopy(pool, request, onSwallowed).finish(unfinished);
 }
 
@@ -152,11 +162,14 @@ class TreeCopy {
 
 function copyFailed(path: string, cause: Error & { code?: string }): RootwrightError {
   const hint =
-    cause.code === 'EPERM' ? '; only root can make device nodes and give files to others' : cause.code === 'ENOSPC' ? '; make room, or use overlay' : '';
+    cause.code === 'EPERM'
+      ? '; only root can make device nodes and give files to others'
+      : cause.code === 'ENOSPC'
+        ? '; make room, or use overlay'
+        : '';
   return new RootwrightError('COPY_FAILED', `cannot make ${path}: ${cause.message}${hint}`, { cause, details: { path } });
 }
 
 function errorOf({ message, ...rest }: PlainError): Error & { code?: string } {
   return Object.assign(new Error(message), rest);
 }
-

@@ -115,7 +115,8 @@ async function mountOrExplain(kernel: Kernel, request: MountRequest, layers: rea
     await kernel.mount(request);
   } catch (error) {
     // Names that are short here may be longer in the words of an adapter that has no other way to start from a directory.
-    if (isSystemError(error, 'E2BIG')) throw new RootwrightError('LAYERS_UNSUPPORTED', `cannot stack ${layers.length} layers: ${error.message}`, { cause: error });
+    if (isSystemError(error, 'E2BIG'))
+      throw new RootwrightError('LAYERS_UNSUPPORTED', `cannot stack ${layers.length} layers: ${error.message}`, { cause: error });
     const missing = layers.filter((layer) => lstatSync(layer, { throwIfNoEntry: false })?.isDirectory() !== true);
     if (missing.length === 0) throw error;
     throw new Error(`${reasonOf(error)}; no directory at layer ${missing.join(', ')}`, { cause: error });

@@ -87,7 +87,9 @@ function isOpaque({ entries }: Listing): boolean {
 /** Names as bytes: where the file system gives no types node:fs asks for each by its path, which it can only join from bytes and bytes. */
 function readEntries(directory: PathString): Listing['entries'] {
   // @types/node has no Dirent with a Buffer for a name.
-  const entries = readdirSync(pathBytes(directory), { withFileTypes: true, encoding: 'buffer' as 'utf8' }) as unknown as Array<Dirent & { name: Buffer }>;
+  const entries = readdirSync(pathBytes(directory), { withFileTypes: true, encoding: 'buffer' as 'utf8' }) as unknown as Array<
+    Dirent & { name: Buffer }
+  >;
   return entries.map((entry) => ({ name: entry.name.toString('latin1'), type: typeOf(entry) }));
 }
 

@@ -22,7 +22,9 @@ export async function mountSharedSlave(kernel: Kernel, rootfs: string, mount: ()
     await kernel.setPropagation(rootfs, 'slave');
     await kernel.setPropagation(rootfs, 'shared');
   } catch (error) {
-    await kernel.unmount(rootfs, { detach: true }).catch((undoing: unknown) => onSwallowed?.(`unmount ${rootfs} after its propagation failed`, undoing));
+    await kernel
+      .unmount(rootfs, { detach: true })
+      .catch((undoing: unknown) => onSwallowed?.(`unmount ${rootfs} after its propagation failed`, undoing));
     throw mountFailed(rootfs, 'make shared and slave the mount of', error);
   }
 }

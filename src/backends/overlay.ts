@@ -45,10 +45,7 @@ export class OverlayBackend implements Backend {
 }
 
 /** The mount of `layers`, lowest first, on `rootfs`. Fails with LAYERS_UNSUPPORTED where it would not fit mount(2). */
-export function planOverlayMount(
-  { layers, rootfs, scratch }: LayeredPaths,
-  features: { readonly overlayLowerdirAppend: boolean },
-): LayeredMountPlan {
+export function planOverlayMount({ layers, rootfs, scratch }: LayeredPaths, features: { readonly overlayLowerdirAppend: boolean }): LayeredMountPlan {
   const mount = { type: 'overlay', source: 'overlay', target: rootfs };
   const upper = overlayUpperDir(scratch);
   const work = overlayWorkDir(scratch);
