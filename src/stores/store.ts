@@ -73,6 +73,8 @@ export interface LayerInfo {
 
 export interface ImageSummary {
   readonly name: string;
+  /** The platform that was asked for; an image pulled for two platforms is listed twice. */
+  readonly platform: Platform;
   readonly manifestDigest: string;
   readonly configDigest: string;
   readonly layerIds: readonly string[];
