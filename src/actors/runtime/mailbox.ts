@@ -77,7 +77,7 @@ export class Mailbox implements PID, AskedMailbox {
 
   /** See `terminate` in dispatch.ts. */
   terminate(inject: boolean): void {
-    this.#actor.send({ type: 'terminate', inject });
+    if (this.#state !== 'terminated') this.#actor.send({ type: 'terminate', inject });
   }
 
   /** See `wait` in dispatch.ts. */

@@ -30,9 +30,12 @@ export function fromOperation<T, I = undefined>(run: (input: I, signal: AbortSig
     start(_snapshot, { self }) {
       const operation = begun.get(self);
       const settled = operation === undefined ? Promise.reject(interrupted(self.id)) : begin(run, operation.input, operation.abort.signal, self.id);
+      const report = (outcome: Settled<T>): void => {
+        if (self.getSnapshot().status === 'active') self.send(outcome); // nobody hears a stopped one
+      };
       settled.then(
-        (value) => self.send({ type: 'settled', ok: true, value }),
-        (error: unknown) => self.send({ type: 'settled', ok: false, error }),
+        (value) => report({ type: 'settled', ok: true, value }),
+        (error: unknown) => report({ type: 'settled', ok: false, error }),
       );
     },
     transition(snapshot, event, { self }) {

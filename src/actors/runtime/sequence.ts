@@ -30,11 +30,8 @@ export class Sequence {
       const place = this.#queue.push({
         async run() {
           stay();
-          try {
-            resolve(await body(signal ?? abortController().signal));
-          } catch (error) {
-            reject(error);
-          }
+          const running = (async () => body(signal ?? abortController().signal))(); // async: a body that throws at once fails like any other
+          await running.then(resolve, reject);
         },
         discard(error) {
           stay();
