@@ -17,7 +17,7 @@ export interface ImageRow {
 export interface LayerRow {
   readonly diffId: string;
   readonly form: LayerForm;
-  /** Of its files' content. */
+  /** Of its tar archive. */
   readonly bytes: number;
   readonly entries: number;
   readonly createdAt: number;

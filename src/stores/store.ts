@@ -78,7 +78,7 @@ export interface ImageSummary {
   readonly manifestDigest: string;
   readonly configDigest: string;
   readonly layerIds: readonly string[];
-  /** Bytes on disk of its layers, in all forms present; shared layers count in each image. */
+  /** Bytes of its layers' tar archives, once for each form present: about what they take on disk; shared layers count in each image. */
   readonly bytes: number;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;

@@ -1,5 +1,5 @@
 import { RootwrightError } from '../../errors.ts';
-import { digestOfRegion, readRegion, type Digest, type FileRegion } from './digest.ts';
+import { readRegion, type Digest, type FileRegion } from './digest.ts';
 import type { SourceLayer, SourceRequest } from './image-source.ts';
 import { compressionOf, LAYER_MEDIA_TYPE, type Compression } from './media-types.ts';
 
@@ -8,11 +8,10 @@ export async function compressionOfRegion(region: FileRegion): Promise<Compressi
   return compressionOf(await readRegion({ ...region, size: Math.min(region.size, 4) }, 4));
 }
 
-/** A layer of an archive, which knows its diff id only: the digest of packed bytes is taken here. */
-export async function archiveLayer(diffId: Digest, blob: FileRegion, signal?: AbortSignal): Promise<SourceLayer> {
+/** A layer of an archive, which knows its diff id only. */
+export async function archiveLayer(diffId: Digest, blob: FileRegion): Promise<SourceLayer> {
   const compression = await compressionOfRegion(blob);
-  const digest = compression === 'none' ? diffId : await digestOfRegion(blob, 'sha256', signal);
-  return { diffId, digest, size: blob.size, mediaType: LAYER_MEDIA_TYPE[compression], blob };
+  return { diffId, digest: compression === 'none' ? diffId : undefined, size: blob.size, mediaType: LAYER_MEDIA_TYPE[compression], blob };
 }
 
 /** An IMAGE_NOT_FOUND that lists what an archive has. */

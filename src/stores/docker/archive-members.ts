@@ -1,12 +1,12 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { posix } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { isRootwrightError, RootwrightError } from '../../errors.ts';
+import { isRootwrightError, RootwrightError, throwIfAborted } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
 import { BLOCK_BYTES, readHeader } from '../layers/header.ts';
 import { applyPaxRecords, readPaxRecords, type PaxRecord } from '../layers/pax.ts';
 import type { FileRegion } from './digest.ts';
-import { asIoError, throwIfAborted } from './failures.ts';
+import { asIoError } from './failures.ts';
 import { invalidImage } from './manifest.ts';
 
 /**
@@ -84,7 +84,7 @@ async function readMembers(archive: Archive, signal: AbortSignal | undefined): P
   let longLink: string | undefined;
   for (let offset = 0, count = 0; offset < archive.size; count += 1) {
     if (count % MEMBERS_A_TURN === MEMBERS_A_TURN - 1) await nextTurn();
-    throwIfAborted(signal);
+    throwIfAborted(signal, 'reading an archive');
     if (count > LIMITS.archiveMembers)
       throw new RootwrightError('LIMIT_EXCEEDED', `${archive.path}: has more than ${LIMITS.archiveMembers} members`, {
         details: { limit: LIMITS.archiveMembers },

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { RootwrightError, type ErrorCode } from '../../errors.ts';
-import { asIoError, throwIfAborted } from './failures.ts';
+import { RootwrightError, type ErrorCode, throwIfAborted } from '../../errors.ts';
+import { asIoError } from './failures.ts';
 
 /** `algorithm:hex` of some content. Made by {@link parseDigest}, {@link digestOf} and {@link digestOfRegion} only. */
 export type Digest = string & { readonly '~digest': true };
@@ -70,7 +70,7 @@ export async function digestOfRegion(region: FileRegion, algorithm: DigestAlgori
   await withFile(region.path, async (file) => {
     let done = 0;
     while (done < region.size) {
-      throwIfAborted(signal);
+      throwIfAborted(signal, 'reading a layer');
       const { bytesRead } = await file.read(chunk, 0, Math.min(chunk.length, region.size - done), region.offset + done);
       if (bytesRead === 0) throw tooShort(region, done);
       hash.update(chunk.subarray(0, bytesRead));

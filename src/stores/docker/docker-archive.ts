@@ -45,7 +45,7 @@ export async function openDockerArchive(request: SourceRequest, signal?: AbortSi
     const image = await openOciArchive(members, index, manifest !== undefined, request, signal);
     if (image !== undefined) return image;
   }
-  if (manifest !== undefined) return openCurrentArchive(members, manifest, request, signal);
+  if (manifest !== undefined) return openCurrentArchive(members, manifest, request);
   const repositories = members.find('repositories');
   if (repositories !== undefined) return openLegacyArchive(members, repositories, request, signal);
   throw new RootwrightError(
@@ -107,12 +107,7 @@ function isNamed(descriptor: Descriptor, reference: string): boolean {
   return name !== undefined && (familiarReference(name) === reference || name === reference);
 }
 
-async function openCurrentArchive(
-  members: ArchiveMembers,
-  manifest: FileRegion,
-  request: SourceRequest,
-  signal: AbortSignal | undefined,
-): Promise<ImageSource> {
+async function openCurrentArchive(members: ArchiveMembers, manifest: FileRegion, request: SourceRequest): Promise<ImageSource> {
   const where = `${request.name.path}: manifest.json`;
   const image = selectImage(parseArchiveManifest(await readRegion(manifest, LIMITS.manifestBytes), where), request);
   const configRegion = members.find(image.Config);
@@ -130,7 +125,7 @@ async function openCurrentArchive(
   for (const [at, name] of image.Layers.entries()) {
     const blob = members.find(name);
     if (blob === undefined) throw invalidImage(where, `Layers[${at}]`, `the member ${JSON.stringify(name)} is missing`);
-    layers.push(await archiveLayer(diffIds[at] as Digest, blob, signal));
+    layers.push(await archiveLayer(diffIds[at] as Digest, blob));
   }
   return { manifestDigest: configDigest, configDigest, configBytes, config, layers };
 }

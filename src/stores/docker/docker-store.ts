@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import pLimit from 'p-limit';
-import { RootwrightError } from '../../errors.ts';
+import { RootwrightError, throwIfAborted } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
 import type { Kernel } from '../../linux/kernel.ts';
 import { configPath, layerFormDir, type LayerForm } from '../../paths/docker-store.ts';
@@ -11,7 +11,7 @@ import type { State } from '../state.ts';
 import type { GetOptions, ImageInfo, ImageSummary, PruneOptions, PruneReport, Store, StoreRecovery } from '../store.ts';
 import { LayerCommitter } from './commit-layer.ts';
 import { digestOf, algorithmOf } from './digest.ts';
-import { asIoError, throwIfAborted } from './failures.ts';
+import { asIoError } from './failures.ts';
 import { hasDockerTransport, parseImageName } from './image-name.ts';
 import { ImageRecords, type ImageRecord } from './image-records.ts';
 import { LayerTable } from './layer-table.ts';
@@ -107,7 +107,7 @@ export class DockerStore implements Store {
 
   async get(text: string, options: GetOptions, signal?: AbortSignal): Promise<ImageInfo> {
     this.#refuseWhenClosed();
-    throwIfAborted(signal);
+    throwIfAborted(signal, 'pulling an image');
     const name = parseImageName(text);
     const platformAsked = options.platform !== undefined;
     const platform = options.platform === undefined ? this.#platform : normalizePlatform(options.platform);

@@ -3,10 +3,10 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { Transform, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { RootwrightError } from '../../errors.ts';
+import { RootwrightError, throwIfAborted } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
 import type { Digest, FileRegion } from './digest.ts';
-import { asIoError, throwIfAborted } from './failures.ts';
+import { asIoError } from './failures.ts';
 
 /** Decompresses a gzip file region into the new file `target`. Fails with IMAGE_INVALID, LIMIT_EXCEEDED, IO_ERROR, ABORTED. */
 export async function gunzipToFile(region: FileRegion, target: string, signal?: AbortSignal): Promise<void> {
@@ -40,7 +40,7 @@ async function gunzip(region: FileRegion, target: Writable, signal: AbortSignal 
   try {
     await pipeline(source, createGunzip({ chunkSize: CHUNK_BYTES }), limiter, target, signal === undefined ? {} : { signal });
   } catch (error) {
-    throwIfAborted(signal);
+    throwIfAborted(signal, 'decompressing');
     const { code } = error as NodeJS.ErrnoException;
     if (code?.startsWith('Z_') === true)
       throw new RootwrightError('IMAGE_INVALID', `${region.path}: the gzip stream is damaged or truncated (${code})`, {

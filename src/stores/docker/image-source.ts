@@ -22,8 +22,8 @@ export interface ImageSource {
 export interface SourceLayer {
   /** Of the tar. */
   readonly diffId: Digest;
-  /** Of the packed bytes. */
-  readonly digest: Digest;
+  /** Of the packed bytes; undefined where no manifest tells it (docker-archive), so that only the diff id is left to verify. */
+  readonly digest: Digest | undefined;
   /** Of the packed bytes. */
   readonly size: number;
   readonly mediaType: string;

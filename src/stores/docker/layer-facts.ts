@@ -1,10 +1,9 @@
 import { lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { layerFactsPath, layerFormDir, type LayerForm } from '../../paths/docker-store.ts';
 
 /** What is known of one form of a layer, kept beside its tree so that the index can be made again from disk. */
 export interface LayerFacts {
-  /** Of its files' content. */
+  /** Of its tar archive. */
   readonly bytes: number;
   readonly entries: number;
   /** Milliseconds since the epoch. */
@@ -27,23 +26,24 @@ export function readLayerFacts(store: string, diffId: string, form: LayerForm): 
   }
 }
 
-/** Counts a tree, each file once however many links it has. Fails as node:fs does. */
+/** Counts a tree: what its tar would take with plain headers. Fails as node:fs does. */
 export function countLayer(store: string, diffId: string, form: LayerForm): LayerFacts {
   const root = layerFormDir(store, diffId, form);
   const seen = new Set<number>();
-  let [bytes, entries] = [0, 0];
+  let [bytes, entries] = [1024, 0];
   const pending: Buffer[] = [Buffer.from(root)];
   for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
     for (const entry of readdirSync(directory, { withFileTypes: true, encoding: 'buffer' })) {
       entries += 1;
+      bytes += 512;
       const path = Buffer.concat([directory, Buffer.from('/'), entry.name]);
       if (entry.isDirectory()) pending.push(path);
       else if (entry.isFile()) {
         const { size, ino, nlink } = lstatSync(path);
-        if (nlink === 1 || !seen.has(ino)) bytes += size;
+        if (nlink === 1 || !seen.has(ino)) bytes += Math.ceil(size / 512) * 512;
         seen.add(ino);
       }
     }
   }
-  return { bytes, entries, createdAt: Math.floor(lstatSync(join(root)).ctimeMs) };
+  return { bytes, entries, createdAt: Math.floor(lstatSync(root).ctimeMs) };
 }

@@ -1,5 +1,5 @@
+import { throwIfAborted } from '../../errors.ts';
 import type { LayerForm } from '../../paths/docker-store.ts';
-import { abortedError, throwIfAborted } from './failures.ts';
 
 /**
  * Layers that are being unpacked now, so that two images that want the same one at once unpack it once. An entry is one run of the work,
@@ -57,7 +57,7 @@ export class LayerWork {
    * and waits until it has stopped. `onBytes` hears how far it is.
    */
   async join(onBytes: (bytes: number) => void, signal: AbortSignal): Promise<void> {
-    throwIfAborted(signal);
+    throwIfAborted(signal, 'unpacking a layer');
     this.#users += 1;
     this.#listeners.add(onBytes);
     let onAbort: (() => void) | undefined;
@@ -73,7 +73,7 @@ export class LayerWork {
         this.#controller.abort(signal.reason);
         await this.settled;
       }
-      throw abortedError(signal);
+      throwIfAborted(signal, 'unpacking a layer');
     } finally {
       this.#users -= 1;
       this.#listeners.delete(onBytes);

@@ -1,10 +1,9 @@
-import { RootwrightError } from '../../errors.ts';
+import { RootwrightError, throwIfAborted } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
 import { archiveLayer, compressionOfRegion, notInArchive } from './archive-layer.ts';
 import type { ArchiveMembers } from './archive-members.ts';
 import { digestOf, digestOfRegion, readRegion, type Digest, type FileRegion } from './digest.ts';
 import { familiarReference } from './docker-reference.ts';
-import { throwIfAborted } from './failures.ts';
 import { digestOfGunzipped } from './gunzip.ts';
 import { sourceIndex } from './image-name.ts';
 import type { ImageSource, SourceLayer, SourceRequest } from './image-source.ts';
@@ -30,12 +29,12 @@ export async function openLegacyArchive(
   const chain = await readChain(members, top, request);
   const layers: SourceLayer[] = [];
   for (const { id } of chain) {
-    throwIfAborted(signal);
+    throwIfAborted(signal, 'reading an archive');
     const blob = members.find(`${id}/layer.tar`);
     if (blob === undefined) throw invalidImage(request.name.path, `${id}/layer.tar`, 'is missing');
     // A link to a layer before it leads to the same bytes.
     const twin = layers.find((layer) => layer.blob.offset === blob.offset);
-    layers.push(twin ?? (await archiveLayer(await diffIdOf(blob, signal), blob, signal)));
+    layers.push(twin ?? (await archiveLayer(await diffIdOf(blob, signal), blob)));
   }
   const configBytes = makeConfig(chain, layers);
   const configDigest = digestOf(configBytes);

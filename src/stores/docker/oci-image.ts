@@ -1,8 +1,7 @@
-import { isRootwrightError, RootwrightError } from '../../errors.ts';
+import { isRootwrightError, RootwrightError, throwIfAborted } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
 import type { Platform } from '../store.ts';
 import { parseDigest, readRegion, type Digest, type FileRegion } from './digest.ts';
-import { throwIfAborted } from './failures.ts';
 import type { ImageSource, SourceLayer, SourceRequest } from './image-source.ts';
 import {
   diffIdsFor,
@@ -68,7 +67,7 @@ async function choose(search: Search, descriptors: readonly Descriptor[], only: 
     });
   let notSupported: unknown;
   for (const descriptor of inOrderOfFit(search, descriptors, only)) {
-    throwIfAborted(search.signal);
+    throwIfAborted(search.signal, 'looking up an image');
     const kind = kindOf(descriptor.mediaType)?.kind;
     if (kind === 'index') {
       const { bytes, where } = await readDocument(search.blobs, descriptor);

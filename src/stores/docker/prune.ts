@@ -2,12 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, renameSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { isRootwrightError, RootwrightError } from '../../errors.ts';
+import { isRootwrightError, RootwrightError, throwIfAborted } from '../../errors.ts';
 import { syncDirectory } from '../../linux/durable.ts';
 import { configPath, configsDir, gcDir, gcPath, imagePath, imagesDir, layerDir, layersDir } from '../../paths/docker-store.ts';
 import type { PruneOptions, PruneReport } from '../store.ts';
 import { findDigest } from './digest.ts';
-import { throwIfAborted } from './failures.ts';
 import { imageKey } from './image-records.ts';
 import type { StoreContext } from './store-context.ts';
 
@@ -26,7 +25,7 @@ import type { StoreContext } from './store-context.ts';
  */
 export async function pruneStore(context: StoreContext, options: PruneOptions, signal?: AbortSignal): Promise<PruneReport> {
   try {
-    throwIfAborted(signal);
+    throwIfAborted(signal, 'prune');
     const kept = new Set(options.keepImages);
     const records = context.records.all().filter((record) => !kept.has(record.name));
     const images = [...new Set(records.map((record) => record.name))];
@@ -61,7 +60,7 @@ async function markUnneeded(
   const marked: string[] = [];
   let bytes = 0;
   for (;;) {
-    throwIfAborted(signal);
+    throwIfAborted(signal, 'prune');
     const ids = unneeded(context, directory, options).slice(0, MARKS_A_TURN);
     if (ids.length === 0) return { layers: marked, bytes };
     bytes += report(context, ids).bytes;

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
+import { throwIfAborted } from '../../errors.ts';
 import { writeDurably } from '../../linux/durable.ts';
 import { configPath, stagedDir } from '../../paths/docker-store.ts';
 import type { GetOptions, Platform } from '../store.ts';
-import { asIoError, throwIfAborted } from './failures.ts';
+import { asIoError } from './failures.ts';
 import type { ImageName } from './image-name.ts';
 import type { ImageRecord } from './image-records.ts';
 import type { ImageSource } from './image-source.ts';
@@ -31,7 +32,7 @@ export async function pullImage(context: StoreContext, request: PullRequest, sig
   let release: (() => void) | undefined;
   try {
     const { name, platform, platformAsked, form, onProgress } = request;
-    throwIfAborted(signal);
+    throwIfAborted(signal, 'pulling an image');
     const source = await openSource({ name, platform, platformAsked, workDirectory: () => Promise.resolve(work.path()) }, signal);
     warnOfOtherPlatform(context, request, source);
     const layers = uniqueLayers(source.layers);

@@ -42,8 +42,8 @@ export interface Unpacker {
 export interface UnpackLayerRequest {
   readonly source: FileRegion;
   readonly mediaType: string;
-  /** Of the packed bytes. */
-  readonly digest: string;
+  /** Of the packed bytes; undefined where it is not known. */
+  readonly digest: string | undefined;
   readonly diffId: string;
   readonly form: LayerForm;
   /** Absent; made by the call. */

@@ -3,9 +3,10 @@ import { setMaxListeners } from 'node:events';
 import { mkdirSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LimitFunction } from 'p-limit';
+import { RootwrightError, throwIfAborted } from '../../errors.ts';
 import { FORM_DIRECTORY, layerFormDir, stagedDir, type LayerForm } from '../../paths/docker-store.ts';
 import type { PullProgress } from '../store.ts';
-import { abortedError, asIoError, throwIfAborted } from './failures.ts';
+import { asIoError } from './failures.ts';
 import type { SourceLayer } from './image-source.ts';
 import type { LayerWork } from './layer-table.ts';
 import type { StoreContext } from './store-context.ts';
@@ -44,7 +45,7 @@ export async function unpackLayers(context: StoreContext, request: UnpackRequest
       }
     }),
   );
-  throwIfAborted(signal);
+  throwIfAborted(signal, 'pulling an image');
   if (first !== undefined) throw first.error;
 }
 
@@ -65,14 +66,14 @@ async function ensureLayer(context: StoreContext, request: UnpackRequest, layer:
   if (hasLayer(context.directory, layer.diffId, form)) return tell('exists', layer.size);
   tell('waiting', 0);
   for (;;) {
-    throwIfAborted(signal);
+    throwIfAborted(signal, 'pulling an image');
     const others = context.layers.find(layer.diffId, form);
     if (others !== undefined) {
       try {
         await others.join(onBytes, signal);
         break;
       } catch (error) {
-        throwIfAborted(signal);
+        throwIfAborted(signal, 'pulling an image');
         context.logger.info({ err: error, layer: layer.diffId }, 'another image failed to bring this layer, trying our own source');
         continue;
       }
@@ -101,7 +102,7 @@ async function unpackLayer(
       context.limit,
       async () => {
         const unpacker = await context.unpacker();
-        throwIfAborted(signal);
+        throwIfAborted(signal, 'pulling an image');
         mkdirSync(staged);
         const { blob, mediaType, digest, diffId } = layer;
         return unpacker.unpack({ source: blob, mediaType, digest, diffId, form, target: path, onBytes }, signal);
@@ -131,7 +132,7 @@ function inTurn<T>(limit: LimitFunction, body: () => Promise<T>, signal: AbortSi
     let left = false;
     const leave = (): void => {
       left = true;
-      reject(abortedError(signal));
+      reject(new RootwrightError('ABORTED', 'unpacking a layer was aborted', { cause: signal.reason }));
     };
     if (signal.aborted) return leave();
     signal.addEventListener('abort', leave, { once: true });

@@ -22,7 +22,7 @@ export class StandInUnpacker implements Unpacker {
     await this.#before(request, signal);
     const { path, offset, size } = request.source;
     const packed = readFileSync(path).subarray(offset, offset + size);
-    verify(packed, request.digest);
+    if (request.digest !== undefined) verify(packed, request.digest);
     const tar = request.mediaType.endsWith('gzip') ? gunzipSync(packed) : packed;
     verify(tar, request.diffId);
     const result = spawnSync('tar', ['-xf', '-', '-C', request.target], { input: tar });
