@@ -2,7 +2,7 @@ import { readdirSync, type Dirent } from 'node:fs';
 import { join } from 'node:path';
 import { isRootwrightError } from '../errors.ts';
 import { childOf, parseContainerId, type ContainerId } from './container-id.ts';
-import { BACKENDS, CHECKPOINT, CONTAINERS, READY_SUFFIX, containersDir, isTemporary } from './provisioner.ts';
+import { BACKENDS, CHECKPOINT, CONTAINERS, READY_SUFFIX, containersDir, isTemporary, nestedDir } from './provisioner.ts';
 
 /** What one container directory holds, by one reading of it. */
 export interface ScannedContainer {
@@ -27,12 +27,20 @@ export interface ContainerScan {
 
 /**
  * Every container below `root`, nested ones and parents that only their children imply included; empty where nothing was ever
- * provisioned. No symlink is followed. Fails with the system's own error where a directory can't be read. Synchronous: one readdir a
- * container. (Mesos: provisioner::paths::listContainers.)
+ * provisioned. No symlink is followed. Where a directory can't be read, `onUnreadable` hears of it and the rest goes on; by default the
+ * system's own error is thrown. Synchronous: one readdir a container. (Mesos: provisioner::paths::listContainers.)
  */
-export function scanContainers(root: string): ContainerScan {
+export function scanContainers(root: string, onUnreadable: (directory: string, error: unknown) => void = rethrow): ContainerScan {
   const containers: ScannedContainer[] = [];
   const strays: string[] = [];
+  const readDirectory = (directory: string): Dirent[] => {
+    try {
+      return readdirSync(directory, { withFileTypes: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') onUnreadable(directory, error);
+      return [];
+    }
+  };
   const level = (directory: string, parent: ContainerId | undefined): void => {
     for (const entry of readDirectory(directory)) {
       const path = join(directory, entry.name);
@@ -41,9 +49,9 @@ export function scanContainers(root: string): ContainerScan {
         strays.push(path);
         continue;
       }
-      const { scanned, nested } = scanOne(id, path, strays);
+      const { scanned, nested } = sort(id, path, readDirectory(path), strays);
       containers.push(scanned);
-      if (nested) level(join(path, CONTAINERS), id);
+      if (nested) level(nestedDir(path), id);
     }
   };
   level(containersDir(root), undefined);
@@ -55,13 +63,14 @@ export function listContainers(root: string): ContainerId[] {
   return scanContainers(root).containers.map(({ id }) => id);
 }
 
-function scanOne(id: ContainerId, directory: string, strays: string[]): { scanned: ScannedContainer; nested: boolean } {
+/** What each entry of a container's directory is. */
+function sort(id: ContainerId, directory: string, entries: readonly Dirent[], strays: string[]): { scanned: ScannedContainer; nested: boolean } {
   const ready: string[] = [];
   const temporaries: string[] = [];
   let checkpoint = false;
   let backends = false;
   let nested = false;
-  for (const entry of readDirectory(directory)) {
+  for (const entry of entries) {
     const { name } = entry;
     if (entry.isDirectory() && name === BACKENDS) backends = true;
     else if (entry.isDirectory() && name === CONTAINERS) nested = true;
@@ -83,12 +92,6 @@ function idOf(parent: ContainerId | undefined, segment: string): ContainerId | u
   }
 }
 
-/** The entries of a directory; none where it does not exist. */
-function readDirectory(directory: string): Dirent[] {
-  try {
-    return readdirSync(directory, { withFileTypes: true });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
+function rethrow(_directory: string, error: unknown): never {
+  throw error;
 }

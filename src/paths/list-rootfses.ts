@@ -1,6 +1,6 @@
 import { readdirSync, type Dirent } from 'node:fs';
 import { join } from 'node:path';
-import { BACKENDS, rootfsesDir } from './provisioner.ts';
+import { backendDir, backendsDir, rootfsesDir } from './provisioner.ts';
 
 export interface RootfsListing {
   /** Rootfs ids by backend name, known to this build or not; a backend without any is left out. */
@@ -25,9 +25,9 @@ export function listRootfses(containerDirectory: string): RootfsListing {
     }
     return names;
   };
-  const backends = join(containerDirectory, BACKENDS);
+  const backends = backendsDir(containerDirectory);
   for (const backend of directoriesIn(backends)) {
-    const ids = directoriesIn(rootfsesDir(join(backends, backend)));
+    const ids = directoriesIn(rootfsesDir(backendDir(containerDirectory, backend)));
     if (ids.length > 0) rootfses.set(backend, ids);
   }
   return { rootfses, strays };

@@ -20,6 +20,11 @@ import { segmentsOf, type ContainerId } from './container-id.ts';
 export const statePath = (root: string): string => join(root, 'state.db');
 export const provisionerDir = (root: string): string => join(root, 'provisioner');
 export const quarantineDir = (root: string): string => join(root, 'quarantine');
+/** Where a damaged checkpoint of a container is set aside; `unique` keeps an earlier one. */
+export const quarantinedCheckpointPath = (root: string, id: ContainerId, unique: string): string =>
+  join(quarantineDir(root), `${id}.layers.${unique}`);
+/** Says, beside a quarantined file, where it came from and what was wrong with it. */
+export const quarantineNotePath = (quarantined: string): string => `${quarantined}.note`;
 
 export const CONTAINERS = 'containers';
 export const BACKENDS = 'backends';
@@ -31,9 +36,13 @@ export const containerDir = (root: string, id: ContainerId): string =>
   join(provisionerDir(root), ...segmentsOf(id).flatMap((segment) => [CONTAINERS, segment]));
 export const checkpointPath = (containerDirectory: string): string => join(containerDirectory, CHECKPOINT);
 export const readyPath = (containerDirectory: string, rootfsId: string): string => join(containerDirectory, rootfsId + READY_SUFFIX);
+/** Where the containers nested in this one lie. */
+export const nestedDir = (containerDirectory: string): string => join(containerDirectory, CONTAINERS);
+export const backendsDir = (containerDirectory: string): string => join(containerDirectory, BACKENDS);
 export const backendDir = (containerDirectory: string, backend: string): string => join(containerDirectory, BACKENDS, backend);
 export const rootfsesDir = (backendDirectory: string): string => join(backendDirectory, 'rootfses');
 export const rootfsPath = (backendDirectory: string, rootfsId: string): string => join(rootfsesDir(backendDirectory), rootfsId);
+export const scratchesDir = (backendDirectory: string): string => join(backendDirectory, 'scratch');
 export const scratchDir = (backendDirectory: string, rootfsId: string): string => join(backendDirectory, 'scratch', rootfsId);
 /** The rootfs id that a rootfs path ends with. */
 export const rootfsIdOf = (rootfs: string): string => basename(rootfs);

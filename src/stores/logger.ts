@@ -1,4 +1,4 @@
-import type { Logger } from 'pino';
+import type { Logger } from '../logging.ts';
 
 /** What a store needs of a logger: pino's, or anything of that shape. */
 export type StoreLogger = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;

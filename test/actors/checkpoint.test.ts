@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeCheckpoint, encodeCheckpoint, protectedIds, type Checkpoint } from '../../src/actors/checkpoint.ts';
 import { isRootwrightError } from '../../src/errors.ts';
