@@ -1,4 +1,5 @@
 import { closeSync, constants, lstatSync, openSync } from 'node:fs';
+import { canonicalPath } from './canonical-path.ts';
 import { filesystemTypeOf } from './filesystem-type.ts';
 import type { FileCalls, FilesystemType, Kernel, KernelFeatures, MountRequest, Propagation } from './kernel.ts';
 import { koffiFileCalls } from './koffi-file-calls.ts';
@@ -64,7 +65,7 @@ export class KoffiKernel implements Kernel {
   }
 
   async isMountPoint(path: string): Promise<boolean> {
-    return this.mountRootBit(path) ?? (await readMountTable()).at(path).length > 0;
+    return this.mountRootBit(path) ?? (await this.mountedInTable(path));
   }
 
   filesystemType(path: string): Promise<FilesystemType> {
@@ -82,6 +83,10 @@ export class KoffiKernel implements Kernel {
     } finally {
       closeSync(fd);
     }
+  }
+
+  private async mountedInTable(path: string): Promise<boolean> {
+    return (await readMountTable()).at(canonicalPath(path)).length > 0;
   }
 
   /** What statx(2) says; undefined where it can't (it came with Linux 4.11, the bit with 5.8). */
@@ -118,7 +123,7 @@ export class KoffiKernel implements Kernel {
     check(await this.libc.mount.later(toC(source), path, null, MS_BIND, null), 'mount', target);
     if (!readOnly) return;
     try {
-      const inherited = (await readMountTable()).at(target).at(-1)?.options ?? [];
+      const inherited = (await readMountTable()).at(canonicalPath(target)).at(-1)?.options ?? [];
       const { flags } = parseOptions({ type: 'bind', source, target, readOnly: true, options: inherited.map((option) => [option] as const) });
       check(await this.libc.mount.later(null, path, null, MS_REMOUNT | MS_BIND | flags, null), 'mount', target);
     } catch (error) {
@@ -148,8 +153,9 @@ const PROPAGATION: Readonly<Record<Propagation, number>> = { unbindable: 1 << 17
 /** struct mount_attr with MOUNT_ATTR_RDONLY to set. */
 const READ_ONLY = Buffer.from(new BigUint64Array([1n, 0n, 0n, 0n]).buffer);
 
-/** mount(2) follows a symlink as its target, move_mount(2) does not: we never do. */
+/** mount(2) follows a symlink as its target, move_mount(2) does not: we never do. A NUL in the path is EINVAL here, where node:fs has another error. */
 function refuseSymlink(target: string): void {
+  toC(target);
   let link: boolean;
   try {
     link = lstatSync(bytesOf(target)).isSymbolicLink();

@@ -5,6 +5,7 @@ import { check, toC, type Libc } from './libc.ts';
 import { isPathOption, mountData, parseOptions, prefixList, VALUE_BYTES } from './mount-options.ts';
 import { bytesOf } from './path-bytes.ts';
 import { isSystemError, systemError } from './system-error.ts';
+import { mountByProgram } from './util-linux-mount.ts';
 
 /** What the kernel's mount interfaces offer; see {@link probeMountApi}. */
 export interface MountApi {
@@ -146,9 +147,17 @@ function explain(context: number, { type }: MountRequest, call: string): string 
   return type === 'overlay' && call === 'fsconfig create' ? 'the kernel log (dmesg) may say why' : '';
 }
 
+/** Where a descriptor's name before each path makes too long a string, a program with its own working directory needs none. */
 async function mountByData(libc: Libc, request: MountRequest, open: (path: string) => number): Promise<void> {
   const prefix = request.directory === undefined ? '' : `/proc/self/fd/${open(request.directory)}/`;
   const { source, target, type } = request;
-  const data = mountData(request, prefix);
+  let data: string;
+  try {
+    data = mountData(request, prefix);
+  } catch (error) {
+    if (request.directory === undefined || !isSystemError(error, 'E2BIG')) throw error;
+    await mountByProgram(request);
+    return;
+  }
   check(await libc.mount.later(toC(source), toC(target), toC(type), parseOptions(request).flags, data === '' ? null : toC(data)), 'mount', target);
 }

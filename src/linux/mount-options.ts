@@ -12,6 +12,8 @@ export interface ParsedOptions {
   readonly attributes: number;
   /** File system wide flags by name, for fsconfig(2) ('ro', 'sync'). */
   readonly superFlags: readonly string[];
+  /** The options that became flags, as words for mount(8). */
+  readonly generic: readonly string[];
   /** What only the file system understands, in order. */
   readonly words: ReadonlyArray<readonly [key: string, value?: string]>;
 }
@@ -28,6 +30,7 @@ export function parseOptions(request: MountRequest): ParsedOptions {
     flags: known.reduce((flags, { flag }) => flags | flag, 0),
     attributes: known.reduce((attributes, { attribute }) => attributes | attribute, 0),
     superFlags: known.flatMap(({ superFlag }) => superFlag ?? []),
+    generic: all.flatMap(([key, value]) => (value === undefined && GENERIC[key] !== undefined ? [key] : [])),
     words: all.filter(([key, value]) => value !== undefined || GENERIC[key] === undefined),
   };
 }

@@ -1,4 +1,5 @@
 import { lstatSync, rmdirSync, unlinkSync } from 'node:fs';
+import { canonicalPath } from './canonical-path.ts';
 import { entriesOf, ignoreAbsent, unlinkAll, type Entry } from './directory-entries.ts';
 import type { Kernel, Path } from './kernel.ts';
 import { bytesOf, hasEscapedBytes, textOf } from './path-bytes.ts';
@@ -16,26 +17,38 @@ import { isSystemError, systemError } from './system-error.ts';
  */
 export async function removeTree(kernel: Kernel, path: string): Promise<boolean> {
   const top = hasEscapedBytes(path) ? bytesOf(path) : path;
-  const isDirectory = typeOf(top);
-  if (isDirectory === undefined) return false;
-  const entries = kernel.features.quickMountPoint ? survey({ path: top, isDirectory }) : undefined;
+  for (let attempt = 1; ; attempt += 1) {
+    const isDirectory = typeOf(top);
+    if (isDirectory === undefined) return attempt > 1;
+    try {
+      await removeOnce(kernel, path, { path: top, isDirectory });
+      return true;
+    } catch (error) {
+      // something was put into it meanwhile
+      if (attempt === ATTEMPTS || !isSystemError(error, 'ENOTEMPTY')) throw error;
+    }
+  }
+}
+
+/** Trees up to this many entries are deleted name by name in line. */
+const SMALL_TREE_ENTRIES = 128;
+const ATTEMPTS = 3;
+
+async function removeOnce(kernel: Kernel, path: string, top: Entry): Promise<void> {
+  const entries = kernel.features.quickMountPoint ? survey(top) : undefined;
   if (entries === undefined) {
-    const mount = (await kernel.mountTable()).atOrBelow(path)[0];
+    const mount = (await kernel.mountTable()).atOrBelow(canonicalPath(path))[0];
     if (mount !== undefined) throw busy(path, mount.target);
-    if (isDirectory) await removeLargeTree(top);
-    else unlinkSync(top);
-    return true;
+    if (top.isDirectory) await removeLargeTree(top.path);
+    else ignoreAbsent(() => unlinkSync(top.path));
+    return;
   }
   for (const { path: entry } of entries) {
     const text = typeof entry === 'string' ? entry : textOf(entry);
     if (await kernel.isMountPoint(text)) throw busy(path, text);
   }
   await removeEntries(entries);
-  return true;
 }
-
-/** Trees up to this many entries are deleted name by name in line. */
-const SMALL_TREE_ENTRIES = 128;
 
 /** undefined where nothing is there. */
 function typeOf(path: Path): boolean | undefined {

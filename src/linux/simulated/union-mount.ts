@@ -49,7 +49,7 @@ function checkLength(request: MountRequest, context: UnionContext): void {
   const appended = (request.options ?? []).some(([key]) => key === 'lowerdir+');
   if (appended && context.lowerdirAppend) return;
   try {
-    mountData(request, request.directory === undefined ? '' : '/proc/self/fd/20/');
+    mountData(request);
   } catch (error) {
     if (isSystemError(error, 'E2BIG') && context.tooLong === 'ENOENT')
       throw systemError('ENOENT', 'mount', request.target, `options cut after ${DATA_BYTES} bytes`);
