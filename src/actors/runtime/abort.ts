@@ -63,10 +63,7 @@ function openAudience(signal: AbortSignal): Audience {
   const members: Audience['members'] = new Set();
   const tell = (): void => {
     audiences.delete(signal);
-    for (const member of members) {
-      members.delete(member); // one that is taken back meanwhile is not told
-      member.listener();
-    }
+    for (const member of members) member.listener(); // one that is taken back meanwhile is not told
   };
   const audience = {
     members,

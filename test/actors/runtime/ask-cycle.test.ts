@@ -25,6 +25,24 @@ class Link extends Process {
     return 'relayed';
   }
 
+  /** Asks, and tells of it only afterwards. */
+  async report(path: readonly PID<Link>[], result: Gate<string>): Promise<void> {
+    await this.ask(path).then(result.open, result.fail);
+  }
+
+  async askAndTell(asked: PID<Link>, gate: Gate, path: readonly PID<Link>[], result: Gate<string>): Promise<void> {
+    const answer = dispatch(asked, 'ask', []);
+    tell(asked, 'report', path, result);
+    await answer;
+    await gate.promise;
+  }
+
+  async askThenStay(path: readonly PID<Link>[], gate: Gate): Promise<string> {
+    const answer = await this.ask(path);
+    await gate.promise;
+    return answer;
+  }
+
   async waitFor(pid: PID): Promise<void> {
     await wait(pid);
   }
@@ -145,10 +163,26 @@ describe('what is no cycle', () => {
     expect(link.log).toEqual(['tell 2', 'told 2', 'tell 1', 'told 1', 'tell 0', 'told 0']);
   });
 
-  it('a turn that begins in the wake of another one, started from outside', async () => {
-    // The microtask that starts the second turn is scheduled while the first one settles: it must not run as a part of that one.
-    const [a, b] = spawn('serial', 'interleaved') as [PID<Link>, PID<Link>];
-    const both = await Promise.all([dispatch(a, 'ask', [b]), dispatch(b, 'ask', [a]), dispatch(a, 'ask', [b])]);
-    expect(both).toEqual(['b(1) end', 'a(1) end', 'b(1) end']);
+  it('a turn that begins in the wake of one that a serial turn asked for, when nobody waits for it', async () => {
+    // The microtask that starts the second turn is scheduled while the first one is under way: it must not run as a part of that.
+    const [a, i] = spawn('serial', 'interleaved') as [PID<Link>, PID<Link>];
+    const gate = new Gate();
+    const result = new Gate<string>();
+    const asked = dispatch(a, 'askAndTell', i, gate, [a], result);
+    await settle();
+    gate.open();
+    await asked;
+    expect(await result.promise).toBe('a(1) end');
+  });
+
+  it('an ask of a process whose own ask has been answered', async () => {
+    const [a, b] = spawn('serial', 'serial') as [PID<Link>, PID<Link>];
+    const gate = new Gate();
+    const staying = dispatch(a, 'askThenStay', [b], gate);
+    await settle();
+    const other = dispatch(b, 'ask', [a]);
+    await settle();
+    gate.open();
+    expect([await staying, await other]).toEqual(['b(1) end', 'a(1) end']);
   });
 });

@@ -129,4 +129,20 @@ describe('shareWork', () => {
     expect(await shareWork(table, 'a', body, AbortSignal.abort()).catch(codeOf)).toBe('ABORTED');
     expect([runs(), table.size]).toEqual([0, 0]);
   });
+
+  it('takes only its own entry out: one that was put in its place stays', async () => {
+    const table = new Map<string, SharedWork<string>>();
+    const [old, fresh] = [run(), run()];
+    const first = shareWork(table, 'a', old.body);
+    await settle();
+    table.delete('a'); // whoever owns the table wants the next one to begin anew
+    const second = shareWork(table, 'a', fresh.body);
+    await settle();
+    old.gate.open('old');
+    expect(await first).toBe('old');
+    await settle();
+    expect(table.size).toBe(1);
+    fresh.gate.open('fresh');
+    expect(await second).toBe('fresh');
+  });
 });
