@@ -1,6 +1,7 @@
 import { overlayLinksDir, overlayWorkDir } from '../paths/provisioner.ts';
 import type { Backend, DestroyRequest, ProvisionedRootfs, ProvisionRequest } from './backend.ts';
 import type { BackendOptions } from './backend-options.ts';
+import { isPlainRootOpaque } from './layer-survey.ts';
 import {
   checkMountData,
   destroyLayered,
@@ -36,6 +37,7 @@ export class AufsBackend implements Backend {
 const AUFS: LayeredMountKind = {
   name: 'aufs',
   writableDirectories: (scratch) => [overlayWorkDir(scratch)],
+  hasOpaqueRoot: isPlainRootOpaque,
   plan: planAufsMount,
 };
 

@@ -2,6 +2,7 @@ import { RootwrightError, throwIfAborted } from '../errors.ts';
 import type { Backend, DestroyRequest, ProvisionedRootfs, ProvisionRequest } from './backend.ts';
 import type { BackendOptions } from './backend-options.ts';
 import { makeRootfsDirectory } from './directories.ts';
+import { surveyLayers } from './layer-survey.ts';
 import { checkLayerCount } from './layered-mount.ts';
 import { mountSharedSlave, removeMountPoint } from './mount-point.ts';
 
@@ -27,6 +28,8 @@ export class BindBackend implements Backend {
       throw new RootwrightError('LAYERS_UNSUPPORTED', `the bind backend takes one layer, ${layers.length} were given; use overlay or copy`, {
         details: { layers: layers.length, limit: 1 },
       });
+    // The kernel's ENOENT does not say which of the two paths it means.
+    surveyLayers(layers, () => false);
     makeRootfsDirectory(rootfs);
     const { kernel, onSwallowed } = this.options;
     await mountSharedSlave(kernel, rootfs, () => kernel.bind(layer, rootfs, { readOnly: true }), onSwallowed);

@@ -44,6 +44,7 @@ export class CopyPool {
       clearTimeout(member.retirement);
       member.current = next;
       member.worker.ref();
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker has no origin
       member.worker.postMessage(next.task);
     }
     // Tasks that wait for a thread count as well: otherwise a small tree would wait for all of a large one.

@@ -98,23 +98,27 @@ class TreeCopy {
     return { target: pathString(target), sources: layers.map(pathString).toReversed(), attributes: pathString(rootLayer) };
   }
 
-  private async copyDirectories(): Promise<void> {
-    await new Promise<void>((resolve) => {
+  /** Until no directory is left and no thread works, or one has failed and all have stopped. */
+  private copyDirectories(): Promise<void> {
+    return new Promise((resolve, reject) => {
       const advance = (): void => {
         while (this.running < this.pool.threads && this.queue.length > 0 && this.failure === undefined) {
           const share = Math.ceil(this.queue.length / (this.pool.threads - this.running));
-          this.running += 1;
-          void this.settle(this.task('directories', { directories: this.queue.splice(0, share) })).then(() => {
-            this.running -= 1;
-            advance();
-          });
+          void copyShare(this.queue.splice(0, share));
         }
         this.sayIdle(this.running === 0 ? 0 : this.pool.threads - this.running);
-        if (this.running === 0) resolve();
+        if (this.running > 0) return;
+        if (this.failure === undefined) resolve();
+        else reject(this.failure);
+      };
+      const copyShare = async (directories: readonly DirectoryTask[]): Promise<void> => {
+        this.running += 1;
+        await this.settle(this.task('directories', { directories }));
+        this.running -= 1;
+        advance();
       };
       advance();
     });
-    if (this.failure !== undefined) throw this.failure;
   }
 
   private sayIdle(idle: number): void {

@@ -9,10 +9,10 @@ import type { NewEntryDefaults } from './copy-entry.ts';
 import { CopyPool } from './copy-pool.ts';
 import { copyTree, finishDirectories, type CopyTreeRequest } from './copy-tree.ts';
 import { ioError, makeDirectory, removeEmptyDirectory, removeWithMounts, rootfsExists } from './directories.ts';
+import { isPlainRootOpaque, surveyLayers } from './layer-survey.ts';
 import { checkLayerCount } from './layered-mount.ts';
 import { detachStack } from './mount-point.ts';
 import { pathString } from './path-string.ts';
-import { rootAttributesOf } from './root-attributes.ts';
 
 /**
  * A full copy of what the layers show, for machines and users without mounts. Modelled on Mesos' CopyBackend, which copies each layer whole
@@ -85,12 +85,12 @@ export class CopyBackend implements Backend {
 
   private prepare(layers: readonly string[], scratch: string): CopyTreeRequest {
     const target = copyPartialDir(scratch);
+    const survey = surveyLayers(layers, isPlainRootOpaque);
     try {
-      const rootLayer = rootAttributesOf(layers).layer;
       makeDirectory(scratch, 0o700);
       mkdirSync(target, 0o777);
       const defaults = measureDefaults(target);
-      return { layers, rootLayer, target, defaults };
+      return { layers: survey.layers, rootLayer: survey.root.layer, target, defaults };
     } catch (error) {
       throw ioError(`cannot prepare the copy in ${scratch}`, scratch, error);
     }

@@ -7,9 +7,9 @@ import { isSystemError } from '../linux/system-error.ts';
 import { overlayLinksDir, rootfsIdOf, scratchDir } from '../paths/provisioner.ts';
 import type { DestroyRequest, ProvisionedRootfs, ProvisionRequest } from './backend.ts';
 import type { BackendOptions } from './backend-options.ts';
-import { ioError, makeDirectory, makeRootfsDirectory, reasonOf, removeEmptyDirectory, removeWithMounts } from './directories.ts';
+import { ioError, makeDirectory, makeRootfsDirectory, removeEmptyDirectory, removeWithMounts } from './directories.ts';
 import { mountSharedSlave, removeMountPoint } from './mount-point.ts';
-import { rootAttributesOf } from './root-attributes.ts';
+import { surveyLayers, type RootAttributes } from './layer-survey.ts';
 import { setTimes } from './set-times.ts';
 
 /** What sets overlay and aufs apart; all else about a stack of read-only layers with a writable directory on top is in this file. */
@@ -17,6 +17,8 @@ export interface LayeredMountKind {
   readonly name: 'overlay' | 'aufs';
   /** The directories made in scratch; what the container writes goes to the first. All of them are ephemeral volumes. */
   writableDirectories(scratch: string): readonly string[];
+  /** Whether a layer hides all below it. */
+  hasOpaqueRoot(layer: string): boolean;
   /** The mount and the symlinks that it needs, lowest layer first. Fails with LAYERS_UNSUPPORTED. */
   plan(paths: LayeredPaths): LayeredMountPlan;
 }
@@ -44,19 +46,20 @@ export async function provisionLayered(
   throwIfAborted(signal, what);
   checkLayerCount(kind.name, layers);
   const scratch = scratchDir(backendDir, rootfsIdOf(rootfs));
-  const { request, links } = kind.plan({ layers, rootfs, scratch });
+  const survey = surveyLayers(layers, (layer) => kind.hasOpaqueRoot(layer));
+  const { request, links } = kind.plan({ layers: survey.layers, rootfs, scratch });
   const writable = kind.writableDirectories(scratch);
   makeRootfsDirectory(rootfs);
   try {
     // What a container writes, setuid programs too, is reached through its rootfs only.
     makeDirectory(scratch, 0o700);
     for (const directory of writable) makeDirectory(directory, 0o755);
-    giveRootAttributes(options.kernel, writable[0] ?? scratch, layers);
+    giveRootAttributes(options.kernel, writable[0] ?? scratch, survey.root);
     if (request.directory !== undefined) makeLinks(request.directory, links);
   } catch (error) {
     throw ioError(`cannot prepare the mount of ${rootfs}`, scratch, error);
   }
-  await mountSharedSlave(options.kernel, rootfs, () => mountOrExplain(options.kernel, request, layers), options.onSwallowed);
+  await mountSharedSlave(options.kernel, rootfs, () => mountOrExplain(options.kernel, request, survey.layers.length), options.onSwallowed);
   throwIfAborted(signal, what);
   return { ephemeralVolumes: writable };
 }
@@ -97,8 +100,7 @@ export function checkLayerCount(name: string, layers: readonly string[]): void {
 }
 
 /** The root of the mount shows the attributes of the topmost directory, which is ours: it gets those that the image gives its root. */
-function giveRootAttributes(kernel: Kernel, directory: string, layers: readonly string[]): void {
-  const root = rootAttributesOf(layers);
+function giveRootAttributes(kernel: Kernel, directory: string, root: RootAttributes): void {
   if (root.uid !== 0 || root.gid !== 0) chownSync(directory, root.uid, root.gid);
   chmodSync(directory, root.mode);
   setTimes(kernel.files, directory, root.accessedNs, root.modifiedNs);
@@ -109,17 +111,16 @@ function makeLinks(directory: string, links: LayeredMountPlan['links']): void {
   for (const [name, target] of links) symlinkSync(target, join(directory, name));
 }
 
-/** A missing layer is the usual reason of ENOENT, and the kernel does not say which. */
-async function mountOrExplain(kernel: Kernel, request: MountRequest, layers: readonly string[]): Promise<void> {
+/** Names that are short in the plan may be longer in the words of an adapter that has no other way to start from a directory. */
+async function mountOrExplain(kernel: Kernel, request: MountRequest, layers: number): Promise<void> {
   try {
     await kernel.mount(request);
   } catch (error) {
-    // Names that are short here may be longer in the words of an adapter that has no other way to start from a directory.
-    if (isSystemError(error, 'E2BIG'))
-      throw new RootwrightError('LAYERS_UNSUPPORTED', `cannot stack ${layers.length} layers: ${error.message}`, { cause: error });
-    const missing = layers.filter((layer) => lstatSync(layer, { throwIfNoEntry: false })?.isDirectory() !== true);
-    if (missing.length === 0) throw error;
-    throw new Error(`${reasonOf(error)}; no directory at layer ${missing.join(', ')}`, { cause: error });
+    if (!isSystemError(error, 'E2BIG')) throw error;
+    throw new RootwrightError('LAYERS_UNSUPPORTED', `cannot stack ${layers} layers: ${error.message}; use the copy backend, or an image with fewer`, {
+      cause: error,
+      details: { layers },
+    });
   }
 }
 

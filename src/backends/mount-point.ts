@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs';
 import { isRootwrightError, RootwrightError } from '../errors.ts';
 import type { Kernel } from '../linux/kernel.ts';
 import { isSystemError } from '../linux/system-error.ts';
@@ -44,7 +45,7 @@ export async function removeMountPoint(kernel: Kernel, rootfs: string, whenNotEm
   }
   try {
     await unmountAll(kernel, rootfs);
-    if (whenNotEmpty === 'remove') await removeTree(kernel, rootfs);
+    if (whenNotEmpty === 'remove' || !lstatSync(rootfs).isDirectory()) await removeTree(kernel, rootfs);
     else removeEmptyDirectory(rootfs);
     return true;
   } catch (error) {

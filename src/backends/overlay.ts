@@ -2,6 +2,7 @@ import { LIMITS } from '../limits.ts';
 import { overlayLinksDir, overlayUpperDir, overlayWorkDir } from '../paths/provisioner.ts';
 import type { Backend, DestroyRequest, ProvisionedRootfs, ProvisionRequest } from './backend.ts';
 import type { BackendOptions } from './backend-options.ts';
+import { isOverlayRootOpaque } from './layer-survey.ts';
 import {
   checkMountData,
   destroyLayered,
@@ -31,6 +32,7 @@ export class OverlayBackend implements Backend {
       name: 'overlay',
       // workdir counts too: XFS refuses, with EXDEV, a rename from a directory of another project id.
       writableDirectories: (scratch) => [overlayUpperDir(scratch), overlayWorkDir(scratch)],
+      hasOpaqueRoot: (layer) => isOverlayRootOpaque(options.kernel.files, layer),
       plan: (paths) => planOverlayMount(paths, options.kernel.features),
     };
   }
