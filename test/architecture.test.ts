@@ -3,6 +3,7 @@ import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ERROR_CODES } from '../src/errors.ts';
 import { LIMITS } from '../src/limits.ts';
+import { METRICS } from '../src/metrics.ts';
 import { filesBelow, repository } from './support/repository.ts';
 
 /** What the files of each place may import of ours, besides files of the same place. 'base' is errors.ts, limits.ts, logging.ts and metrics.ts. */
@@ -81,6 +82,15 @@ describe('the documentation', () => {
       ]),
     );
     expect(documented).toEqual({ ...LIMITS });
+  });
+
+  it('lists every metric with its kind and labels', () => {
+    const documented = [...readDoc('reference/metrics.md').matchAll(/^\| `(\w+)` \| (\w+) \| ([^|]*) ?\|/gm)].map(([, name, kind, labels = '']) => [
+      name,
+      { kind, labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label) },
+    ]);
+    const existing = Object.entries(METRICS).map(([name, { kind, labels }]) => [name, { kind, labels: [...labels] }]);
+    expect(Object.fromEntries(documented)).toEqual(Object.fromEntries(existing));
   });
 
   it('has no dead link between its files', () => {

@@ -18,7 +18,7 @@ export function createProgram(cli: CommandLine): Command {
   const program = new Command('rootwright')
     .summary('makes container root filesystems')
     .description(
-      'Pulls images into a layer store, assembles a root filesystem for each container with the best method this machine has, takes it\n' +
+      'Pulls images into a layer store, assembles a root filesystem for each container with the best method this machine has, takes it ' +
         'apart again, and puts everything back in order after a crash.',
     )
     .version(packageVersion(), '-V, --version')
@@ -43,7 +43,7 @@ export function createProgram(cli: CommandLine): Command {
   return program.addHelpText('after', FIRST_STEPS);
 }
 
-const HELP_WIDTH = 110;
+const HELP_WIDTH = 100;
 
 const FIRST_STEPS = `
 First steps:

@@ -1,4 +1,4 @@
-import type { Engine, EngineOptions } from '../index.ts';
+import type { Engine } from '../index.ts';
 import type { CommandLine } from './command-line.ts';
 import { createLog } from './log.ts';
 
@@ -9,22 +9,20 @@ import { createLog } from './log.ts';
 export async function withEngine<T>(
   cli: CommandLine,
   body: (engine: Engine) => Promise<T>,
-  options: { readonly recover?: boolean } & Pick<EngineOptions, 'backend'> = {},
+  options: { readonly recover?: boolean } = {},
 ): Promise<T> {
-  const { recover = true, ...engineOptions } = options;
   const { createEngine } = await import('../index.ts');
   const engine = await createEngine(
     {
       root: cli.settings.root,
       logger: await createLog(cli),
       lockWaitMs: cli.settings.waitMs,
+      recover: options.recover ?? true,
       onLockWait: () => cli.output.note(`waiting for another command that holds ${cli.settings.root}`),
-      ...engineOptions,
     },
     cli.signal,
   );
   try {
-    if (recover) await engine.recover({}, cli.signal);
     return await body(engine);
   } finally {
     await engine.close();

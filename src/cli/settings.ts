@@ -35,7 +35,7 @@ export function addGlobalOptions(program: Command): void {
     .option('-q, --quiet', 'print results and errors only')
     .addOption(new Option('--progress <how>', 'progress of long work').choices(['auto', 'plain', 'none']).default('auto'))
     .addOption(new Option('--color <when>', 'colours').choices(['auto', 'always', 'never']).default('auto'))
-    .addOption(new Option('--log-level <level>', 'what to log on standard error').choices(LOG_LEVELS).default('error'));
+    .addOption(new Option('--log-level <level>', 'what to log on standard error').choices(LOG_LEVELS).default('warn'));
 }
 
 /** Reads the options that {@link addGlobalOptions} added. Fails with INVALID_OPTION. */

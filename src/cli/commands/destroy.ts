@@ -10,7 +10,7 @@ export function addDestroy(program: Command, cli: CommandLine): void {
     .command('destroy')
     .summary("remove a container's root filesystems")
     .description(
-      'Unmounts and removes all root filesystems of a container, of those nested in it first. What was written in them is lost. A destroy\n' +
+      'Unmounts and removes all root filesystems of a container, of those nested in it first. What was written in them is lost. A destroy ' +
         'that failed can be run again and goes on where it stopped. A container that does not exist is an error with exit status 3.',
     )
     .argument('<container>', 'its id')

@@ -13,7 +13,7 @@ export function addProvision(program: Command, cli: CommandLine): void {
     .command('provision')
     .summary('make a root filesystem for a container')
     .description(
-      'Makes a root filesystem for a container from an image and prints its path on standard output. The image is pulled where it is not\n' +
+      'Makes a root filesystem for a container from an image and prints its path on standard output. The image is pulled where it is not ' +
         'in the store. A container may have several root filesystems: each call adds one.',
     )
     .argument('<container>', "its id: letters, digits, '_' and '-'; 'parent.child' nests")
@@ -38,19 +38,9 @@ export function addProvision(program: Command, cli: CommandLine): void {
       ),
     )
     .action(async (container: string, image: string, options: { backend?: BackendName; pull: 'missing' | 'always'; platform?: Platform }) => {
-      const { backend, pull, platform } = options;
-      const provisioned = await withEngine(
-        cli,
-        (engine) =>
-          showPull(cli, (onProgress) =>
-            engine.provision(
-              container,
-              image,
-              { cached: pull === 'missing', onProgress, ...(platform === undefined ? {} : { platform }) },
-              cli.signal,
-            ),
-          ),
-        backend === undefined ? {} : { backend },
+      const { pull, ...rest } = options;
+      const provisioned = await withEngine(cli, (engine) =>
+        showPull(cli, (onProgress) => engine.provision(container, image, { ...rest, cached: pull === 'missing', onProgress }, cli.signal)),
       );
       cli.output.result({ ...provisioned }, () => `${provisioned.rootfs}\n`);
     });

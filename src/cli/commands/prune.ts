@@ -10,7 +10,7 @@ export function addPrune(program: Command, cli: CommandLine): void {
     .command('prune')
     .summary('remove images and layers that no container uses')
     .description(
-      'Forgets every image that is not excluded, then removes every layer that neither a remaining image nor a container uses. It waits for\n' +
+      'Forgets every image that is not excluded, then removes every layer that neither a remaining image nor a container uses. It waits for ' +
         'provisions and destroys under way; layers of a live root filesystem always stay.',
     )
     .option('--exclude <image>', 'keep this image with all its layers; may be given several times', collect, [])

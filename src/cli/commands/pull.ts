@@ -14,7 +14,7 @@ export function addPull(program: Command, cli: CommandLine): void {
     .command('pull')
     .summary('bring an image into the store')
     .description(
-      'Verifies and unpacks the layers of an image into the store, so that a later provision needs no work. An image that is present is\n' +
+      'Verifies and unpacks the layers of an image into the store, so that a later provision needs no work. An image that is present is ' +
         'looked up at its source again, and layers that are present are kept.',
     )
     .argument('<image>', "'oci:DIR[:tag]' or 'docker-archive:FILE[:ref]'")

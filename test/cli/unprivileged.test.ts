@@ -1,0 +1,74 @@
+import { accessSync, chownSync, constants, existsSync, lstatSync, mkdirSync, readlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { repository } from '../support/repository.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { MAIN, documentOf, runCli } from './run-cli.ts';
+
+const IMAGE = `oci:${join(repository, 'examples/demo/image')}`;
+const NOBODY = 65534;
+
+/** Root becomes somebody else; others are that already. */
+const uid = process.getuid?.() === 0 ? { uid: NOBODY } : {};
+const obstacle = process.getuid?.() === 0 && !reachableByAll(MAIN) ? 'other users can not read the build directory' : undefined;
+const title = `as an ordinary user${obstacle === undefined ? '' : ` [SKIPPED: ${obstacle}]`}`;
+
+describe.skipIf(obstacle !== undefined)(title, () => {
+  it('copy is the default, works, and leaves nothing', async () => {
+    const root = join(ownDirectory(), 'root');
+    const { status, stdout, stderr } = await runCli(['provision', 'web', IMAGE, '--root', root], uid);
+    expect({ status }, stderr).toEqual({ status: 0 });
+    const rootfs = stdout.trimEnd();
+    expect(rootfs).toContain('/backends/copy/');
+    expect(lstatSync(join(rootfs, 'usr/bin/greet')).nlink).toBe(2);
+    expect(lstatSync(join(rootfs, 'usr/bin/greet')).mode & 0o7777).toBe(0o755);
+    expect(readlinkSync(join(rootfs, 'bin'))).toBe('usr/bin');
+    expect(existsSync(join(rootfs, 'usr/share/doc/LICENSE'))).toBe(false);
+    expect((await runCli(['destroy', 'web', '--root', root], uid)).status).toBe(0);
+    expect(existsSync(rootfs)).toBe(false);
+  });
+
+  it('the directory is below XDG_DATA_HOME, else below HOME; a relative XDG_DATA_HOME counts as none', async () => {
+    const home = ownDirectory();
+    const rootOf = async (env: Record<string, string>): Promise<unknown> => documentOf(await runCli(['doctor', '--json'], { ...uid, env }))['root'];
+    expect(await rootOf({ HOME: home })).toBe(join(home, '.local/share/rootwright'));
+    expect(await rootOf({ HOME: home, XDG_DATA_HOME: join(home, 'data') })).toBe(join(home, 'data/rootwright'));
+    expect(await rootOf({ HOME: home, XDG_DATA_HOME: 'data' })).toBe(join(home, '.local/share/rootwright'));
+  });
+
+  it('a backend that needs root is refused with the reason', async () => {
+    const root = join(ownDirectory(), 'root');
+    const { status, stderr } = await runCli(['provision', 'web', IMAGE, '--backend', 'overlay', '--root', root], uid);
+    expect(status).toBe(7);
+    expect(stderr).toMatch(/\[BACKEND_UNAVAILABLE\]\nhint: 'rootwright doctor'/);
+    const doctor = await runCli(['doctor', '--backend', 'overlay', '--root', root], uid);
+    expect(doctor.status).toBe(7);
+    expect(doctor.stdout).toMatch(/^overlay +root +no /m);
+    expect((await runCli(['doctor', '--root', root], uid)).stdout).toMatch(/^copy +nothing +yes /m);
+  });
+
+  it('a directory that is not ours fails with the path and the cause', async () => {
+    const { status, stderr } = await runCli(['provision', 'web', IMAGE, '--root', '/proc/1/rootwright'], uid);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^error: .*\/proc\/1\/rootwright.*\[IO_ERROR\]/m);
+  });
+});
+
+function ownDirectory(): string {
+  const directory = join(temporaryDirectory('unprivileged'), 'home');
+  mkdirSync(directory);
+  if (process.getuid?.() === 0) {
+    chownSync(directory, NOBODY, NOBODY);
+    chownSync(dirname(directory), NOBODY, NOBODY);
+  }
+  return directory;
+}
+
+/** Whether the bits for others let everybody read `path`. */
+function reachableByAll(path: string): boolean {
+  accessSync(path, constants.R_OK);
+  if ((lstatSync(path).mode & 0o004) === 0) return false;
+  for (let directory = dirname(path); directory !== dirname(directory); directory = dirname(directory))
+    if ((lstatSync(directory).mode & 0o001) === 0) return false;
+  return true;
+}
