@@ -82,8 +82,13 @@ export class Mailbox implements PID, AskedMailbox {
 
   /** See `wait` in dispatch.ts. */
   wait(): Promise<void> {
-    const cycle = this.#state === 'terminated' ? undefined : this.#cycle('wait', currentTurn());
-    return cycle === undefined ? this.whenTerminated() : Promise.reject(cycle);
+    const asker = this.#state === 'terminated' ? undefined : currentTurn();
+    const cycle = this.#cycle('wait', asker);
+    if (cycle !== undefined) return Promise.reject(cycle);
+    const holder = asker?.holder;
+    const ask = { mailbox: this, method: 'wait' };
+    holder?.asks.add(ask);
+    return this.whenTerminated().then(() => void holder?.asks.delete(ask));
   }
 
   /** As {@link wait}, for those who do not hold a turn up by it. */
@@ -153,14 +158,16 @@ export class Mailbox implements PID, AskedMailbox {
     if (this.serial) this.running = underWay;
     turn.underWay = underWay;
     let result: unknown;
+    let thenable: boolean;
     try {
       result = runWithin(underWay, () => turn.run(this.#process));
+      thenable = isThenable(result);
     } catch (error) {
       this.#end(turn);
       this.#settle(turn, true, error);
       return;
     }
-    if (!isThenable(result)) {
+    if (!thenable) {
       this.#end(turn);
       this.#settle(turn, false, result);
       return;
@@ -301,7 +308,7 @@ function fromMailbox(mailbox: Mailbox): ProcessLogic {
   };
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
+function isThenable(value: unknown): boolean {
   return value instanceof Promise || (typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function');
 }
 

@@ -112,8 +112,15 @@ describe('a cycle of asks', () => {
     const [a, b] = spawn('serial', 'serial') as [PID<Link>, PID<Link>];
     expect(await dispatch(a, 'waitFor', a).catch(codeOf)).toBe('ACTOR_CYCLE');
     expect(await dispatch(a, 'askToWait', b, a).catch(codeOf)).toBe('ACTOR_CYCLE');
+    const gate = new Gate();
+    const asking = dispatch(b, 'askWhen', gate, [a]).catch(codeOf);
+    await settle();
     terminate(b);
-    await dispatch(a, 'waitFor', b); // that of another ends
+    const waiting = dispatch(a, 'waitFor', b);
+    await settle();
+    gate.open();
+    expect(await asking).toBe('ACTOR_CYCLE'); // b can't end before a answers, nor a before b has ended
+    await waiting;
     expect(await dispatch(a, 'ask', [])).toBe('end');
   });
 });
