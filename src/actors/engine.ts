@@ -1,4 +1,4 @@
-import { mkdirSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { assessBackends, type BackendAssessment } from '../backends/assess-backends.ts';
 import type { Backend, BackendName } from '../backends/backend.ts';
 import { chooseBackend } from '../backends/choose-backend.ts';
@@ -6,6 +6,7 @@ import { createBackends } from '../backends/create-backends.ts';
 import { listEphemeralVolumes } from '../backends/ephemeral-volumes.ts';
 import { RootwrightError } from '../errors.ts';
 import type { Kernel } from '../linux/kernel.ts';
+import { makeDirectories } from '../linux/make-directories.ts';
 import { openKernel } from '../linux/open-kernel.ts';
 import { silentLogger } from '../logging.ts';
 import { MemoryMetrics, type Metrics } from '../metrics.ts';
@@ -230,9 +231,9 @@ async function openUnpacker(kernel: Kernel, threads: number): Promise<LayerUnpac
 /** The root, made where absent, without symlinks: what is unmounted is looked up in the mount table by its path. */
 function openRoot(path: string): string {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o755 });
+    makeDirectories(path, 0o755);
     const root = realpathSync(path);
-    mkdirSync(containersDir(root), { recursive: true, mode: 0o755 });
+    makeDirectories(containersDir(root), 0o755);
     return root;
   } catch (error) {
     throw new RootwrightError('IO_ERROR', `cannot make the directory ${path}: ${String(error)}`, { cause: error, details: { path } });

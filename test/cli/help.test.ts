@@ -30,7 +30,7 @@ describe('rootwright --help', () => {
     expect(stdout).toMatch(new RegExp(`^Usage: rootwright ${name} `));
     expect(stdout).toContain('\nExamples:\n  # ');
     expect(stdout).toContain('--root <directory>');
-    const examples = [...stdout.matchAll(/^ {2}\$ rootwright ([^|<>&]+)/gm)].map(([, line = '']) => words(line));
+    const examples = [...stdout.matchAll(/^ {2}\$ rootwright ([^|<>&\n]+)/gm)].map(([, line = '']) => words(line));
     expect(examples.length).toBeGreaterThan(0);
     for (const example of examples) expect(() => parseOnly(example)).not.toThrow();
   });
