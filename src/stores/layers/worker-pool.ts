@@ -105,7 +105,8 @@ export class Thread {
 
   constructor(pool: WorkerPool) {
     this.#pool = pool;
-    this.#worker = new Worker(new URL('./unpack-worker.js', import.meta.url));
+    // Flags of the process, such as --input-type or a profiler, are not for this thread.
+    this.#worker = new Worker(new URL('./unpack-worker.js', import.meta.url), { execArgv: [] });
     this.#worker.unref();
     this.#worker.on('message', (reply: BatchReply) => this.#settle(reply));
     this.#worker.on('error', (error) => this.#fail(error));
