@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import type { Path } from './kernel.ts';
-import { bytesOf, hasEscapedBytes } from './path-bytes.ts';
+import { bytesOf, hasEscapedBytes, refuseNul } from './path-bytes.ts';
 import { systemError } from './system-error.ts';
 
 /** What a binding takes: text as UTF-8, a Buffer as a pointer to its bytes, null as NULL. */
@@ -25,9 +25,9 @@ export function loadLibc(): Libc | undefined {
   return loaded.libc;
 }
 
-/** A path as a binding takes it. EINVAL where it holds a NUL, which C would take for its end. */
+/** A path as a binding takes it. EINVAL where it holds a NUL. */
 export function toC(path: Path): string | Buffer {
-  if (path.includes('\0')) throw systemError('EINVAL', 'open', path.toString(), 'the path holds a NUL byte');
+  refuseNul(path, 'open');
   if (typeof path !== 'string') return Buffer.concat([path, NUL]);
   return hasEscapedBytes(path) ? Buffer.concat([bytesOf(path), NUL]) : path;
 }

@@ -1,3 +1,5 @@
+import { systemError } from './system-error.ts';
+
 /**
  * Paths are bytes to the kernel and text to us. Bytes that are no UTF-8 become single low surrogates, U+DC80 to U+DCFF, one each (the
  * way of Python's PEP 383), so that such a path compares, prefixes and goes back to the kernel unchanged.
@@ -16,6 +18,11 @@ export function bytesOf(text: string): Buffer {
       .split(ESCAPED_RUNS)
       .map((part, index) => (index % 2 === 0 ? Buffer.from(part, 'utf8') : Buffer.from(part.replace(/[^]/g, lowByte), 'latin1'))),
   );
+}
+
+/** Fails with EINVAL where a path holds a NUL byte, which C would take for its end. */
+export function refuseNul(path: string | Buffer, syscall: string): void {
+  if (path.includes('\0')) throw systemError('EINVAL', syscall, path.toString(), 'the path holds a NUL byte');
 }
 
 /** Whether `text` stands for bytes that are no UTF-8, so that only {@link bytesOf} brings them back. */

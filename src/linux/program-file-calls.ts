@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
 import type { FileCalls, Path } from './kernel.ts';
-import { bytesOf } from './path-bytes.ts';
+import { bytesOf, refuseNul } from './path-bytes.ts';
 import { isSystemError, systemError } from './system-error.ts';
 import { errnoOf, programError } from './util-linux-errors.ts';
 
@@ -75,6 +75,7 @@ function makeNode(path: Path, mode: number, major: number, minor: number): void 
 }
 
 function onFile(path: Path, syscall: string, file: string, args: readonly string[]): ProgramResult {
+  refuseNul(path, syscall);
   let fd: number;
   try {
     fd = openSync(typeof path === 'string' ? bytesOf(path) : path, AS_ITSELF);

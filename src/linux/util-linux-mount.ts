@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { run } from './exec.ts';
 import type { MountRequest } from './kernel.ts';
 import { isPathOption, mountData, parseOptions } from './mount-options.ts';
-import { hasEscapedBytes } from './path-bytes.ts';
+import { hasEscapedBytes, refuseNul } from './path-bytes.ts';
 import { readFilesystems } from './proc-files.ts';
 import { isSystemError, systemError } from './system-error.ts';
 import { programError } from './util-linux-errors.ts';
@@ -57,7 +57,7 @@ export async function program(syscall: string, path: string, args: readonly stri
 /** Fails where `target` can't be a mount point. The programs would follow a symlink, and call a missing target by several names. */
 export function checkTarget(target: string, syscall: string): void {
   if (hasEscapedBytes(target)) throw systemError('EILSEQ', syscall, target, 'programs take paths in UTF-8 only');
-  if (target.includes('\0')) throw systemError('EINVAL', syscall, target, 'the path holds a NUL byte');
+  refuseNul(target, syscall);
   try {
     if (lstatSync(target).isSymbolicLink()) throw systemError('EINVAL', syscall, target, 'the target is a symbolic link');
   } catch (error) {
