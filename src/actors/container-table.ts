@@ -34,6 +34,8 @@ export class Container {
   checkpointed = false;
   /** Its directory stays though it has no rootfs: recovery found it, or a nested container stands in it. */
   standing = false;
+  /** A destroy of it failed: what is left can only be destroyed. */
+  broken = false;
   /** True once it has been taken apart; a later provision of the same id makes another object. */
   gone = false;
   #machine: Actor<typeof containerMachine> | undefined;
@@ -51,10 +53,15 @@ export class Container {
   }
 
   get state(): ContainerState {
-    if (this.#machine === undefined) return this.occupied ? 'provisioned' : 'absent';
+    if (this.#machine === undefined) return this.#idleState;
     const { value } = this.#machine.getSnapshot();
     if (typeof value === 'object') return 'destroying';
     return value === 'idle' ? 'absent' : value;
+  }
+
+  get #idleState(): ContainerState {
+    if (this.broken) return 'failed';
+    return this.occupied ? 'provisioned' : 'absent';
   }
 
   /** Whether anything of it is on disk, or belongs there for its children. */
@@ -152,6 +159,7 @@ export class Container {
         }
         return false;
       };
+      if (!this.doomed) this.claim();
       this.#running().send({ type: 'begin', work });
     }
     return this.#destroyed.promise;
@@ -159,7 +167,7 @@ export class Container {
 
   #running(): Actor<typeof containerMachine> {
     if (this.#machine === undefined) {
-      const machine = createActor(containerMachine, { input: { occupied: this.occupied } });
+      const machine = createActor(containerMachine, { input: { occupied: this.occupied, broken: this.broken } });
       machine.start();
       // Subscribed once it runs: its first state is no news.
       machine.subscribe({
@@ -180,12 +188,14 @@ export class Container {
         settle();
       }
     }
-    if (snapshot.value === 'failed') this.#settleDestroy((destroyed) => destroyed.reject(this.#error));
-    if (snapshot.value !== 'absent' && snapshot.value !== 'provisioned') return;
+    const { value } = snapshot;
+    if (value !== 'absent' && value !== 'provisioned' && value !== 'failed') return;
     this.#machine = undefined;
     this.#checkpoints = undefined;
     machine.stop();
-    if (snapshot.value === 'absent') this.#vanish();
+    this.broken = value === 'failed';
+    if (value === 'absent') this.#vanish();
+    if (value === 'failed') this.#settleDestroy((destroyed) => destroyed.reject(this.#error));
   }
 
   #vanish(): void {

@@ -47,7 +47,7 @@ export type ContainerEvent =
  */
 export const containerMachine = setup({
   types: {
-    input: {} as { readonly occupied: boolean },
+    input: {} as { readonly occupied: boolean; readonly broken: boolean },
     context: {} as ContainerContext,
     events: {} as ContainerEvent,
   },
@@ -86,7 +86,7 @@ export const containerMachine = setup({
   },
 }).createMachine({
   id: 'container',
-  context: ({ input }) => ({ running: [], occupied: input.occupied, broken: false, claims: 0, takeApart: undefined }),
+  context: ({ input }) => ({ running: [], occupied: input.occupied, broken: input.broken, claims: 0, takeApart: undefined }),
   initial: 'idle',
   on: { cancel: { actions: 'cancelOne' } },
   states: {

@@ -78,8 +78,10 @@ class Recovery {
       if (container.busy) continue; // asked for while recovery waited for the lock: its own caller answers for it
       this.#adopt(container, plan);
       if (!plan.keep) destroyed.push({ plan, container });
-      else if (this.#needsRepair(plan)) repairs.push(() => this.#repair(container, plan));
-      else this.#keep(plan);
+      else {
+        this.#keep(plan);
+        if (this.#needsRepair(plan)) repairs.push(() => this.#repair(container, plan));
+      }
     }
     const tops = destroyed.filter(
       ({ container }) => container.parent === undefined || !destroyed.some((other) => other.container === container.parent),
@@ -111,6 +113,7 @@ class Recovery {
     for (const [index, rootfs] of found.rootfses.entries()) container.add(this.#toRootfs(found, rootfs, stands(verdicts[index]!)));
     container.checkpointed = found.checkpoint && found.damage === undefined;
     container.standing = true;
+    container.broken = false; // what a failed destroy left is judged anew
   }
 
   #toRootfs(found: FoundContainer, rootfs: FoundRootfs, whole: boolean): Rootfs {
@@ -150,7 +153,6 @@ class Recovery {
 
   async #repair(container: Container, plan: PlannedContainer): Promise<void> {
     const { container: found, verdicts } = plan;
-    this.#keep(plan);
     try {
       for (const path of found.temporaries) removeFile(path);
       if (found.damage !== undefined) await this.#quarantine(found);
@@ -207,7 +209,6 @@ class Recovery {
   }
 
   async #destroy(container: Container): Promise<void> {
-    container.claim();
     await container.destroy(() => takeApart(this.#parts, container)).catch((error: unknown) => this.#errors.set(container.id, error));
   }
 

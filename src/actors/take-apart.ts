@@ -72,7 +72,6 @@ export function unmark(container: Container, rootfs: Rootfs): void {
 }
 
 function destroyNested(parts: ProvisionerParts, child: Container): Promise<void> {
-  child.claim();
   return child.destroy(() => takeApart(parts, child));
 }
 

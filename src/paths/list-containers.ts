@@ -19,7 +19,7 @@ export interface ScannedContainer {
 }
 
 export interface ContainerScan {
-  /** Parents before their children. */
+  /** By name, parents before their children. */
   readonly containers: readonly ScannedContainer[];
   /** Absolute paths of what has no place in the layout: files, symlinks, directories whose name is no id. */
   readonly strays: readonly string[];
@@ -35,7 +35,7 @@ export function scanContainers(root: string, onUnreadable: (directory: string, e
   const strays: string[] = [];
   const readDirectory = (directory: string): Dirent[] => {
     try {
-      return readdirSync(directory, { withFileTypes: true });
+      return readdirSync(directory, { withFileTypes: true }).toSorted((a, b) => (a.name < b.name ? -1 : 1));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') onUnreadable(directory, error);
       return [];
