@@ -87,7 +87,7 @@ export class LayerWriter {
     await this.#queue.drain();
     let count = 0;
     for (const [path, directory] of [...this.#tree.directories].toReversed()) {
-      this.#finishDirectory(this.#path(path), directory);
+      this.#finishDirectory(this.#path(path), directory, this.#tree.whiteouts.has(path));
       count += 1;
       if (count % TURN_DIRECTORIES !== 0) continue;
       await new Promise((resolve) => setImmediate(resolve));
@@ -223,13 +223,15 @@ export class LayerWriter {
     this.#tree.directories.set(path, { metadata, opaque: false });
   }
 
-  #finishDirectory(path: string | Buffer, { metadata, opaque }: LayerDirectory): void {
+  #finishDirectory(path: string | Buffer, { metadata, opaque }: LayerDirectory, holdsWhiteouts: boolean): void {
     const { mode, uid, gid, modified, accessed = modified, xattrs } = metadata;
     const { privileged, umask, ...self } = this.#process;
     if (privileged && (uid !== self.uid || gid !== self.gid)) lchownSync(path, uid, gid);
     const files = this.#kernel.files;
     for (const { name, value } of xattrs) setXattr(files, Buffer.from(path), name, value, this.#queue.warnings);
     if (opaque) files.setXattr(path, 'trusted.overlay.opaque', Buffer.from('y'));
+    // overlayfs lists a directory that only one layer has as it is, whiteouts too, unless it carries an origin; an empty one means 'unknown'.
+    if (holdsWhiteouts) files.setXattr(path, 'trusted.overlay.origin', Buffer.alloc(0));
     if (mode !== (DIRECTORY_MODE & ~umask)) chmodSync(path, mode);
     if (modified.nanoseconds === 0 && accessed.nanoseconds === 0) lutimesSync(path, accessed.seconds, modified.seconds);
     else files.setTimes(path, nanosecondsOf(accessed), nanosecondsOf(modified));
