@@ -23,6 +23,8 @@ export type LayerEntry = (
 /** A layer by path, '' being its root. Parents that are not named are plain directories. */
 export type LayerContent = Readonly<Record<string, LayerEntry>>;
 
+const DEFAULT_TIME_NS = 1_500_000_000_000_000_000n;
+
 export const file = (content: string, more: Partial<LayerEntry> = {}): LayerEntry => ({ type: 'file', content, ...more }) as LayerEntry;
 export const directory = (more: Partial<LayerEntry> = {}): LayerEntry => ({ type: 'directory', ...more }) as LayerEntry;
 export const opaque: LayerEntry = { type: 'directory', opaque: true };
@@ -33,11 +35,19 @@ export const whiteout: LayerEntry = { type: 'whiteout' };
 export function makeLayer(files: FileCalls, at: string, form: LayerForm, content: LayerContent): string {
   mkdirSync(at, { recursive: true });
   chmodSync(at, 0o755);
-  const paths = Object.keys(content).toSorted();
-  for (const path of paths) makeEntry(files, at, path, form, content[path] as LayerEntry);
+  const complete: LayerContent = { ...impliedDirectories(content), ...content };
+  const paths = Object.keys(complete).toSorted();
+  const isLink = (path: string): boolean => complete[path]?.type === 'link';
+  for (const path of [...paths.filter((path) => !isLink(path)), ...paths.filter(isLink)])
+    makeEntry(files, at, path, form, complete[path] as LayerEntry);
   // The deepest first, so that nothing changes a directory after it has its times.
-  for (const path of paths.toReversed()) decorate(files, join(at, path), content[path] as LayerEntry);
+  for (const path of paths.toReversed()) decorate(files, join(at, path), complete[path] as LayerEntry);
   return at;
+}
+
+function impliedDirectories(content: LayerContent): LayerContent {
+  const parents = Object.keys(content).flatMap((path) => path.split('/').map((_, index, segments) => segments.slice(0, index).join('/')));
+  return Object.fromEntries(['', ...parents].map((path) => [path, directory()]));
 }
 
 function makeEntry(files: FileCalls, root: string, path: string, form: LayerForm, entry: LayerEntry): void {
@@ -67,9 +77,18 @@ function makeEntry(files: FileCalls, root: string, path: string, form: LayerForm
       break;
     case 'whiteout':
       if (form === 'plain') writeFileSync(join(dirname(at), `.wh.${at.slice(dirname(at).length + 1)}`), '');
-      else files.mknod(at, 0o020000, 0, 0);
+      else makeOverlayWhiteout(files, at);
       break;
   }
+}
+
+/**
+ * overlayfs lists a directory that only one layer has without a look for whiteouts, unless it carries an origin; an empty one stands for
+ * 'unknown' (Linux 4.15, "ovl: no direct iteration for dir with origin xattr").
+ */
+function makeOverlayWhiteout(files: FileCalls, at: string): void {
+  files.mknod(at, 0o020000, 0, 0);
+  files.setXattr(dirname(at), 'trusted.overlay.origin', Buffer.alloc(0));
 }
 
 function decorate(files: FileCalls, at: string, entry: LayerEntry): void {
@@ -77,5 +96,6 @@ function decorate(files: FileCalls, at: string, entry: LayerEntry): void {
   if (entry.uid !== undefined || entry.gid !== undefined) lchownSync(at, entry.uid ?? 0, entry.gid ?? 0);
   for (const [name, value] of Object.entries(entry.xattrs ?? {})) files.setXattr(at, name, Buffer.from(value));
   if (entry.mode !== undefined && entry.type !== 'symlink') chmodSync(at, entry.mode);
-  if (entry.modifiedNs !== undefined) files.setTimes(at, entry.modifiedNs, entry.modifiedNs);
+  const modifiedNs = entry.modifiedNs ?? DEFAULT_TIME_NS;
+  files.setTimes(at, modifiedNs, modifiedNs);
 }
