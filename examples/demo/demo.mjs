@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { createEngine } from 'rootwright';
 import { drawTree, namesInLayers, pathsBelow, whiteoutsOf } from './listing.mjs';
 
+// `npm run demo | head` closes our output early; what was made must be taken down all the same.
+process.stdout.on('error', () => undefined);
+
 const layout = join(dirname(fileURLToPath(import.meta.url)), 'image');
 const root = mkdtempSync(join(tmpdir(), 'rootwright-demo-'));
 
@@ -18,14 +21,15 @@ try {
 async function demonstrate() {
   const engine = await createEngine({ root });
   try {
-    await engine.recover();
     const layers = namesInLayers(layout);
     say('image', `examples/demo/image: ${layers.length} layers, ${layers.flat().length} entries`);
-    say('backend', await backendAndWhy(engine));
+    say('backend', `${engine.backend}: ${whyThisBackend(engine)}`);
 
+    const pull = await timed(() => engine.pull(`oci:${layout}`));
+    say('pulled', `${pull.result.layers.length} layers verified and unpacked in ${pull.milliseconds} ms`);
     const { result, milliseconds } = await timed(() => engine.provision('demo', `oci:${layout}`));
-    say('rootfs', `made in ${milliseconds} ms, of ${result.layers.length} layers`);
-    for (const line of ['/', ...drawTree(result.rootfs)]) console.log(`            ${line}`);
+    say('provisioned', `in ${milliseconds} ms`);
+    for (const line of ['/', ...drawTree(result.rootfs)]) console.log(`             ${line}`);
     showWhatIsHidden(layers, result.rootfs);
     say(
       'content',
@@ -39,6 +43,11 @@ async function demonstrate() {
     await engine.destroy('demo'); // false after a good run; after a bad one nothing must stay mounted below what is deleted next
     await engine.close();
   }
+}
+
+function whyThisBackend({ assessments, backend }) {
+  const reasons = assessments.filter((row) => row.backend === 'overlay' && row.ok === (backend === 'overlay')).map(({ why }) => why);
+  return backend === 'overlay' ? reasons.slice(1).join(', ') : `overlay can't be used here (${reasons.join('; ')})`;
 }
 
 function showWhatIsHidden(layers, rootfs) {
@@ -71,5 +80,5 @@ async function timed(body) {
 }
 
 function say(topic, text) {
-  console.log(`${topic.padEnd(10)}  ${text}`);
+  console.log(`${topic.padEnd(11)}  ${text}`);
 }
