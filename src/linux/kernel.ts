@@ -81,7 +81,7 @@ export interface MountRequest {
   readonly options?: ReadonlyArray<readonly [key: string, value?: string]>;
   /**
    * The directory that relative paths in option values start from. It keeps mount data short and free of odd characters: the backend
-   * puts symlinks `0`, `1`, … there. Adapters reach it through a file descriptor, not by changing directory.
+   * puts symlinks `0`, `1`, … there. Adapters reach it by its path or a descriptor; they never change this process's working directory.
    */
   readonly directory?: string;
 }

@@ -1,19 +1,18 @@
-import { closeSync, constants, lstatSync, openSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { canonicalPath } from './canonical-path.ts';
 import { filesystemTypeOf } from './filesystem-type.ts';
 import type { FileCalls, FilesystemType, Kernel, KernelFeatures, MountRequest, Propagation } from './kernel.ts';
 import { koffiFileCalls } from './koffi-file-calls.ts';
-import { mountFilesystem, probeMountApi, type MountApi } from './koffi-mount.ts';
+import { mountFilesystem, probeMountApi, refuseSymlink, type MountApi } from './koffi-mount.ts';
 import { check, toC, type Libc } from './libc.ts';
 import type { MountTable } from './mountinfo.ts';
 import { parseOptions } from './mount-options.ts';
 import { bytesOf } from './path-bytes.ts';
 import { readFilesystems, readMountTable } from './proc-files.ts';
-import { isSystemError, systemError } from './system-error.ts';
 
 /**
- * The kernel by system calls, no process started. Calls that only look something up run in line; those that can wait for a disk or for
- * another mount (creating, attaching, unmounting, flushing) run on libuv's pool.
+ * The kernel by system calls, no process started. Calls that only look something up or attach what is ready run in line; those that can wait
+ * for a disk (creating a file system, copying a mount, unmounting, flushing) run on libuv's pool, which costs 20 µs and more each.
  */
 export class KoffiKernel implements Kernel {
   readonly name = 'koffi';
@@ -34,12 +33,10 @@ export class KoffiKernel implements Kernel {
   }
 
   async mount(request: MountRequest): Promise<void> {
-    refuseSymlink(request.target);
     await mountFilesystem(this.libc, this.api, request);
   }
 
   async bind(source: string, target: string, options: { readonly readOnly?: boolean } = {}): Promise<void> {
-    refuseSymlink(target);
     const done = this.api.contexts && (await this.bindByTree(source, target, options.readOnly === true));
     if (!done) await this.bindByMount(source, target, options.readOnly === true);
   }
@@ -110,7 +107,7 @@ export class KoffiKernel implements Kernel {
         if (result === -ENOSYS) return false;
         check(result, 'mount_setattr', target);
       }
-      check(await this.libc.moveMount.later(tree, '', AT_FDCWD, toC(target), MOVE_MOUNT_F_EMPTY_PATH), 'move_mount', target);
+      check(this.libc.moveMount(tree, '', AT_FDCWD, toC(target), MOVE_MOUNT_F_EMPTY_PATH), 'move_mount', target);
       return true;
     } finally {
       closeSync(tree);
@@ -120,6 +117,7 @@ export class KoffiKernel implements Kernel {
   /** Two steps, as mount(2) ignores MS_RDONLY when it binds; the second must repeat the flags that the mount inherited. */
   private async bindByMount(source: string, target: string, readOnly: boolean): Promise<void> {
     const path = toC(target);
+    refuseSymlink(target);
     check(await this.libc.mount.later(toC(source), path, null, MS_BIND, null), 'mount', target);
     if (!readOnly) return;
     try {
@@ -152,15 +150,3 @@ const ENOSYS = 38;
 const PROPAGATION: Readonly<Record<Propagation, number>> = { unbindable: 1 << 17, private: 1 << 18, slave: 1 << 19, shared: 1 << 20 };
 /** struct mount_attr with MOUNT_ATTR_RDONLY to set. */
 const READ_ONLY = Buffer.from(new BigUint64Array([1n, 0n, 0n, 0n]).buffer);
-
-/** mount(2) follows a symlink as its target, move_mount(2) does not: we never do. A NUL in the path is EINVAL here, where node:fs has another error. */
-function refuseSymlink(target: string): void {
-  toC(target);
-  let link: boolean;
-  try {
-    link = lstatSync(bytesOf(target)).isSymbolicLink();
-  } catch (error) {
-    throw isSystemError(error) ? systemError(error.errno, 'mount', target) : error;
-  }
-  if (link) throw systemError('EINVAL', 'mount', target, 'the target is a symbolic link');
-}

@@ -1,9 +1,9 @@
-import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { closeSync, constants, lstatSync, openSync, readSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import type { MountRequest } from './kernel.ts';
 import { check, toC, type Libc } from './libc.ts';
 import { isPathOption, mountData, parseOptions, prefixList, VALUE_BYTES } from './mount-options.ts';
-import { bytesOf } from './path-bytes.ts';
+import { bytesOf, refuseNul } from './path-bytes.ts';
 import { isSystemError, systemError } from './system-error.ts';
 import { mountByProgram } from './util-linux-mount.ts';
 
@@ -54,6 +54,18 @@ export async function mountFilesystem(libc: Libc, api: MountApi, request: MountR
   }
 }
 
+/** mount(2) follows a symlink as its target, move_mount(2) does not: we never do. */
+export function refuseSymlink(target: string): void {
+  refuseNul(target, 'mount');
+  let link: boolean;
+  try {
+    link = lstatSync(bytesOf(target)).isSymbolicLink();
+  } catch (error) {
+    throw isSystemError(error) ? systemError(error.errno, 'mount', target) : error;
+  }
+  if (link) throw systemError('EINVAL', 'mount', target, 'the target is a symbolic link');
+}
+
 /** One fsconfig(2) call. */
 interface Step {
   readonly command: number;
@@ -85,7 +97,7 @@ function contextSteps(api: MountApi, request: MountRequest, open: (path: string)
       if (key === 'lowerdir+' && !api.lowerdirAppend) return undefined;
       steps.push(pathStep(api, key, isAbsolute(value) ? value : prefix + value, open));
     } else {
-      const full = prefixList(request.type, key, value, prefix);
+      const full = prefixList(request.type, key, value, listPrefix(request.directory, open));
       if (!fits(full)) return undefined;
       // overlayfs reads escapes in its list; in no other value does the new interface need any
       const escaped = request.type === 'overlay' && key === 'lowerdir' ? full.replaceAll('\\', '\\\\') : full;
@@ -94,6 +106,12 @@ function contextSteps(api: MountApi, request: MountRequest, open: (path: string)
     }
   }
   return steps;
+}
+
+/** What a list puts before each of its relative paths: the directory by its name, or by descriptor where that name would split the list. */
+function listPrefix(directory: string | undefined, open: (path: string) => number): string {
+  if (directory === undefined) return '';
+  return /[\\:,]/.test(directory) ? `/proc/self/fd/${open(directory)}/` : join(directory, '/');
 }
 
 /** By its name where that fits, so that mountinfo shows it; else by descriptor. overlayfs takes a '\' in upperdir and workdir for an escape. */
@@ -120,7 +138,7 @@ async function mountByContext(libc: Libc, request: MountRequest, steps: readonly
     check(await libc.fsconfig.later(context, CMD_CREATE, null, null, 0), call, target);
     const mount = check(libc.fsmount(context, FSMOUNT_CLOEXEC, parseOptions(request).attributes), 'fsmount', target);
     try {
-      check(await libc.moveMount.later(mount, '', AT_FDCWD, toC(target), MOVE_MOUNT_F_EMPTY_PATH), 'move_mount', target);
+      check(libc.moveMount(mount, '', AT_FDCWD, toC(target), MOVE_MOUNT_F_EMPTY_PATH), 'move_mount', target);
     } finally {
       closeSync(mount);
     }
@@ -159,5 +177,6 @@ async function mountByData(libc: Libc, request: MountRequest, open: (path: strin
     await mountByProgram(request);
     return;
   }
+  refuseSymlink(target);
   check(await libc.mount.later(toC(source), toC(target), toC(type), parseOptions(request).flags, data === '' ? null : toC(data)), 'mount', target);
 }

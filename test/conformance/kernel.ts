@@ -185,6 +185,18 @@ function longAndOddSuite(make: Make): void {
     await kernel.unmount(at.target);
   });
 
+  it.each(Object.entries(ODD))('takes a short list from a directory with a %s in its name', async (_, odd) => {
+    const { kernel, readdir } = await make();
+    const at = scene(2);
+    const directory = join(at.root, `a${odd}b`);
+    mkdirSync(directory);
+    at.lowers.forEach((layer, index) => symlinkSync(layer, join(directory, String(index))));
+    const request = overlay({ ...at, lowers: [] });
+    await kernel.mount({ ...request, directory, options: [['lowerdir', '0:1'], ...(request.options ?? [])] });
+    expect(readdir(at.target)).toEqual(['common', 'own-0', 'own-1']);
+    await kernel.unmount(at.target);
+  });
+
   it('takes paths of more than 255 bytes', async () => {
     const { kernel, read, write } = await make();
     const at = scene(2, `/${'d'.repeat(200)}/${'e'.repeat(200)}/`);

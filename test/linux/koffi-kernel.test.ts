@@ -5,6 +5,9 @@ import type { MountRequest } from '../../src/linux/kernel.ts';
 import { KoffiKernel } from '../../src/linux/koffi-kernel.ts';
 import { ASYNC_CALLS, loadLibc } from '../../src/linux/libc.ts';
 import { openKernel } from '../../src/linux/open-kernel.ts';
+import { bytesOf, textOf } from '../../src/linux/path-bytes.ts';
+import { removeTree } from '../../src/linux/remove-tree.ts';
+import { unmountAll } from '../../src/linux/unmount-all.ts';
 import { describeRoot, itRoot } from '../support/requirements.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { koffiKernel } from './kernels.ts';
@@ -76,6 +79,27 @@ describeRoot('koffi', () => {
       ),
     );
     expect(codes).toEqual(Array.from({ length: count }, (_, index) => (index % 2 === 0 ? 'ENOENT' : 'EINVAL')));
+  });
+
+  it('takes paths that are no UTF-8, and finds them in the mount table', async () => {
+    for (const kernel of [koffiKernel(), koffiKernel({ mountApi: 'mount(2)' })]) {
+      const root = temporaryDirectory('koffi');
+      const odd = join(root, textOf(Buffer.from([0x61, 0xff, 0xfe])));
+      for (const name of ['/upper', '/work', '/top', '/base', '/target'])
+        mkdirSync(Buffer.concat([bytesOf(odd), Buffer.from(name)]), { recursive: true });
+      const options = [
+        ['lowerdir+', join(odd, 'top')],
+        ['lowerdir+', join(odd, 'base')],
+        ['upperdir', join(odd, 'upper')],
+        ['workdir', join(odd, 'work')],
+      ] as const;
+      await kernel.mount({ type: 'overlay', source: 'overlay', target: join(odd, 'target'), options });
+      await kernel.bind(join(odd, 'top'), join(odd, 'base'), { readOnly: true });
+      expect((await kernel.mountTable()).atOrBelow(root).map(({ target }) => target)).toEqual([join(odd, 'target'), join(odd, 'base')]);
+      await expect(removeTree(kernel, odd)).rejects.toMatchObject({ code: 'EBUSY' });
+      expect(await unmountAll(kernel, root)).toBe(2);
+      expect(await removeTree(kernel, odd)).toBe(true);
+    }
   });
 
   it('leaves no descriptor open, failed calls included', async () => {

@@ -40,6 +40,8 @@ export interface SimulatedKernelOptions {
   readonly privileged?: boolean;
   /** What options over 4095 bytes give: our adapters' E2BIG (default), or the ENOENT of a kernel that cut them short. */
   readonly tooLong?: 'E2BIG' | 'ENOENT';
+  /** The longest option value that is taken; default: no limit, as our adapters find a way round fsconfig(2)'s 255 bytes. */
+  readonly optionValueBytes?: number;
   /** Awaited at the start of every call: lets a test order the calls of concurrent work. */
   readonly beforeCall?: (call: SimulatedCall) => Promise<void> | void;
 }
@@ -232,6 +234,7 @@ export class SimulatedKernel implements Kernel {
       device,
       lowerdirAppend: this.features.overlayLowerdirAppend,
       tooLong: this.options.tooLong ?? 'E2BIG',
+      valueBytes: this.options.optionValueBytes,
     });
   }
 

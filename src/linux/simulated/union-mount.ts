@@ -15,6 +15,8 @@ export interface UnionContext {
   readonly lowerdirAppend: boolean;
   /** What over-long options give: our adapters' E2BIG, or the ENOENT of a kernel that cut them short. */
   readonly tooLong: 'E2BIG' | 'ENOENT';
+  /** The longest option value in bytes, undefined for no limit. */
+  readonly valueBytes: number | undefined;
 }
 
 /**
@@ -46,6 +48,9 @@ const OVERLAY_OPTIONS: readonly string[] =
   'redirect_dir,index,uuid,nfs_export,userxattr,xino,metacopy,verity,volatile,fsync,default_permissions'.split(',');
 
 function checkLength(request: MountRequest, context: UnionContext): void {
+  for (const [key, value = ''] of request.options ?? [])
+    if (Buffer.byteLength(value) > (context.valueBytes ?? Infinity))
+      throw systemError('E2BIG', 'mount', request.target, `the value of '${key}' has more than ${context.valueBytes} bytes`);
   const appended = (request.options ?? []).some(([key]) => key === 'lowerdir+');
   if (appended && context.lowerdirAppend) return;
   try {

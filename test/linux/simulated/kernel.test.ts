@@ -132,6 +132,14 @@ describe('SimulatedKernel: the machine', () => {
     expect([...(await without.filesystems())]).toEqual(['proc']);
   });
 
+  it('can refuse option values over a length', async () => {
+    const kernel = new SimulatedKernel({ optionValueBytes: 255 });
+    const { at } = directories('lower', 'target');
+    const mount = (lower: string): Promise<string> =>
+      codeOf(kernel.mount({ type: 'overlay', source: 'overlay', target: at('target'), options: [['lowerdir+', lower]] }));
+    expect([await mount(at('lower').padEnd(256, '/')), await mount(at('lower').padEnd(255, '/'))]).toEqual(['E2BIG', 'EINVAL']);
+  });
+
   it('splits a lower list at every colon, as overlayfs does: ENOENT for a name that holds one', async () => {
     const kernel = new SimulatedKernel();
     const { at } = directories('sha256:1', 'lower', 'target');
