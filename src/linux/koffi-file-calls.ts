@@ -41,11 +41,6 @@ export function koffiFileCalls(libc: Libc): FileCalls {
   };
 }
 
-/** The kernel's 32-bit dev_t, as makedev(3) has it for majors below 4096. */
-export function deviceNumber(major: number, minor: number): number {
-  return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xff) << 12)) >>> 0;
-}
-
 /** The largest value and the largest list of names that the kernel has are 64 KiB. Each thread has its own copy of this module. */
 const SCRATCH = Buffer.alloc(65_536);
 const AT_FDCWD = -100;
@@ -73,4 +68,9 @@ function splitNames(list: Buffer): Buffer[] {
     start = end + 1;
   }
   return names;
+}
+
+/** The kernel's 32-bit dev_t, as makedev(3) has it for majors below 4096. */
+function deviceNumber(major: number, minor: number): number {
+  return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xff) << 12)) >>> 0;
 }
