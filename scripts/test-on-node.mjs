@@ -1,7 +1,7 @@
 // Runs the tests under another version of Node: `npm run test:node -- 24`. The tracked files are copied to a temporary directory, so that
 // this checkout's node_modules, which are bound to this Node, stay as they are.
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { repository, run } from './run.mjs';
@@ -13,6 +13,7 @@ if (version === undefined || !/^\d+(\.\d+){0,2}$/.test(version)) {
 }
 
 const copy = mkdtempSync(join(tmpdir(), `rootwright-node${version}-`));
+chmodSync(copy, 0o755); // some tests run as another user
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 process.once('exit', () => rmSync(copy, { recursive: true, force: true }));
 

@@ -28,7 +28,7 @@ it.skipIf(obstacle !== undefined)(
 
     const script = commandsOf('docs/tutorial.md').filter((command) => !/^(npm|alias|cd|skopeo) /.test(command));
     expect(script.length).toBeGreaterThan(20);
-    const { status, stdout, stderr } = spawnSync('bash', ['-exc', script.join('\n')], {
+    const { status, stdout, stderr } = spawnSync('bash', ['--norc', '-exc', script.join('\n')], {
       cwd: work,
       encoding: 'utf8',
       env: { PATH: `${bin}:${process.env['PATH'] ?? ''}`, HOME: directory },

@@ -10,18 +10,22 @@ export class CommandLine {
   output: Output;
   /** The status to end with, where a command that did its work has more to say than 0. */
   exitCode: ExitCode = 0;
-  readonly #interruption: Interruption;
+  readonly #interruption = new Interruption();
   #settings: Settings | undefined;
 
   constructor(argv: readonly string[]) {
     this.output = new Output({ json: argv.includes('--json'), quiet: false, color: 'auto' });
-    this.#interruption = new Interruption((text) => this.output.note(text));
   }
 
   /** Reads the options of the command that is about to run. Fails with INVALID_OPTION. */
   begin(command: Command): void {
     this.#settings = settingsOf(command);
     this.output = new Output(this.#settings);
+  }
+
+  /** Takes the signals over from now on. */
+  listenForSignals(): void {
+    this.#interruption.listen((text) => this.output.note(text));
   }
 
   get settings(): Settings {

@@ -9,7 +9,8 @@ export class Interruption {
   exitCode: ExitCode | undefined;
   readonly #controller = new AbortController();
 
-  constructor(note: (text: string) => void) {
+  /** Takes the two signals over from now on. */
+  listen(note: (text: string) => void): void {
     const listen = (name: 'SIGINT' | 'SIGTERM', exitCode: ExitCode): void => {
       process.on(name, () => {
         if (this.exitCode !== undefined) process.exit(exitCode);

@@ -16,6 +16,7 @@ process.exitCode = await main(process.argv);
 
 async function main(argv: readonly string[]): Promise<ExitCode> {
   const cli = new CommandLine(argv);
+  cli.listenForSignals();
   try {
     await createProgram(cli).parseAsync(argv);
     return cli.exitCode;

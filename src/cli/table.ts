@@ -29,5 +29,5 @@ function textOf(cell: Cell | undefined): string {
 
 /** Code points: enough for ids, digests and paths. */
 function width(text: string): number {
-  return [...text].length;
+  return Array.from(text).length;
 }

@@ -49,7 +49,7 @@ function complete(words: readonly string[], env: Record<string, string> = {}): s
   chmodSync(executable, 0o755);
   const script = `${completionScript(program, 'bash')}
 COMP_WORDS=(rootwright "$@"); COMP_CWORD=$#; _rootwright; printf '%s\\n' "\${COMPREPLY[@]}"`;
-  const output = execFileSync('bash', ['-c', script, 'bash', ...words], {
+  const output = execFileSync('bash', ['--norc', '-c', script, 'bash', ...words], {
     encoding: 'utf8',
     env: { PATH: `${directory}:${process.env['PATH'] ?? ''}`, ...env },
   });

@@ -22,7 +22,9 @@ describe('a signal in the middle of a pull', () => {
     expect(stderr).toContain('[ABORTED]');
     expect(readdirSync(join(root, 'store/docker/staging'))).toEqual([]);
     expect(readdirSync(join(root, 'provisioner/containers'))).toEqual([]);
-    expect(documentOf(await runCli(['recover', '--plan', '--json', '--root', root]))).toMatchObject({ report: { destroyed: [], repaired: [], failed: [] } });
+    expect(documentOf(await runCli(['recover', '--plan', '--json', '--root', root]))).toMatchObject({
+      report: { destroyed: [], repaired: [], failed: [] },
+    });
   });
 
   it('a second ^C ends at once, and the next command puts things in order', async () => {
@@ -40,11 +42,11 @@ describe('a signal in the middle of a pull', () => {
   });
 });
 
-/** An OCI layout with a small layer and one of a gigabyte, which takes seconds; sparse, so that making it takes less. */
+/** An OCI layout with a small layer and one of half a gigabyte, which takes seconds; sparse, so that making it takes less. */
 function makeSlowImage(layout: string): string {
   const blobs = join(layout, 'blobs/sha256');
   mkdirSync(blobs, { recursive: true });
-  const layers = [layer(16), layer(2 ** 30)];
+  const layers = [layer(16), layer(2 ** 29)];
   const config = { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: layers.map(({ digest }) => digest) } };
   const manifest = {
     schemaVersion: 2,

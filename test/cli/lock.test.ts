@@ -65,6 +65,8 @@ describe('a directory that an engine holds', () => {
     const ids = ['a', 'b', 'c', 'd'];
     const results = await Promise.all(ids.map((id) => runCli(['provision', id, IMAGE, '--backend', 'copy', '--root', root])));
     expect(results.map(({ status }) => status)).toEqual([0, 0, 0, 0]);
-    expect(documentOf(await runCli(['list', '--json', '--root', root]))).toMatchObject({ containers: ids.map((id) => ({ id, state: 'provisioned' })) });
+    expect(documentOf(await runCli(['list', '--json', '--root', root]))).toMatchObject({
+      containers: ids.map((id) => ({ id, state: 'provisioned' })),
+    });
   });
 });

@@ -56,7 +56,12 @@ describe('rootwright recover', () => {
     const root = await provisioned('web', 'db');
     writeFileSync(join(root, 'provisioner/containers/web/layers'), '{"version":1,"checksum":"sha256:beef","body":{}}\n');
     const listed = documentOf(await runCli(['list', '--json', '--root', root]));
-    expect(listed).toMatchObject({ containers: [{ id: 'db', state: 'provisioned' }, { id: 'web', state: 'damaged' }] });
+    expect(listed).toMatchObject({
+      containers: [
+        { id: 'db', state: 'provisioned' },
+        { id: 'web', state: 'damaged' },
+      ],
+    });
     const json = documentOf(await recover(root, ['--json']));
     expect(json).toMatchObject({ schema: 1, report: { plan: false, quarantined: [{ container: 'web' }], failed: [] } });
     expect(readdirSync(join(root, 'quarantine')).some((name) => name.startsWith('web.layers'))).toBe(true);

@@ -18,7 +18,10 @@ export function addRecover(program: Command, cli: CommandLine): void {
         'aside. With --known or --known-file every container that is not named is destroyed. Prints what it found and did. ' +
         'Ends with status 6 where --plan found something to do, and 1 where something could not be put right.',
     )
-    .option('--known <id>', 'a container that still exists; may be given several times', (id: string, ids: string[] = []) => [...ids, id])
+    .option('--known <id>', 'a container that still exists; may be given several times', (id: string, ids: string[] | undefined) => [
+      ...(ids ?? []),
+      id,
+    ])
     .option('--known-file <file>', "a file with ids of containers that still exist, separated by white space; '-' is standard input")
     .option('--plan', 'only tell what would be done')
     .addHelpText(

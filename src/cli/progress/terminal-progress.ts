@@ -70,24 +70,21 @@ export class TerminalProgress implements StatusLines {
   }
 
   #line(layer: PullProgress): string {
-    const name = shortDigest(layer.layer);
-    switch (layer.state) {
-      case 'waiting':
-        return `${name}  ${this.#style('dim', 'waiting')}`;
-      case 'exists':
-        return `${name}  ${this.#style('dim', 'present already')}`;
-      case 'done':
-        return `${name}  ${this.#style('green', 'unpacked')}  ${formatBytes(layer.totalBytes)}`;
-      case 'unpacking': {
-        const share = layer.totalBytes > 0 ? Math.min(1, layer.bytes / layer.totalBytes) : 0;
-        const figures = `${String(Math.floor(share * 100)).padStart(3)}%  ${formatBytes(layer.bytes)} of ${formatBytes(layer.totalBytes)}`;
-        // A line that wraps would spoil the count of lines to clear.
-        const width = Math.min(MAXIMUM_BAR, (this.#terminal.columns ?? DEFAULT_COLUMNS) - name.length - figures.length - 7);
-        if (width < MINIMUM_BAR) return `${name}  ${figures}`.slice(0, (this.#terminal.columns ?? DEFAULT_COLUMNS) - 1);
-        const filled = Math.round(share * width);
-        return `${name}  [${this.#style('cyan', '='.repeat(filled))}${' '.repeat(width - filled)}] ${figures}`;
-      }
-    }
+    const name = `${shortDigest(layer.layer)}  `;
+    if (layer.state === 'waiting') return name + this.#style('dim', 'waiting');
+    if (layer.state === 'exists') return name + this.#style('dim', 'present already');
+    if (layer.state === 'done') return `${name}${this.#style('green', 'unpacked')}  ${formatBytes(layer.totalBytes)}`;
+    // A line that wraps would spoil the count of lines to clear.
+    return name + this.#bar(layer, (this.#terminal.columns ?? DEFAULT_COLUMNS) - 1 - name.length);
+  }
+
+  #bar({ bytes, totalBytes }: PullProgress, room: number): string {
+    const share = totalBytes > 0 ? Math.min(1, bytes / totalBytes) : 0;
+    const figures = `${String(Math.floor(share * 100)).padStart(3)}%  ${formatBytes(bytes)} of ${formatBytes(totalBytes)}`;
+    const width = Math.min(MAXIMUM_BAR, room - figures.length - '[] '.length);
+    if (width < MINIMUM_BAR) return figures.slice(0, Math.max(0, room));
+    const filled = Math.round(share * width);
+    return `[${this.#style('cyan', '='.repeat(filled))}${' '.repeat(width - filled)}] ${figures}`;
   }
 }
 
