@@ -121,7 +121,12 @@ export class Thread {
     this.#worker.postMessage({ ...batch, id } satisfies BatchMessage, batch.memory === undefined ? [] : [batch.memory]);
   }
 
+  /**
+   * A thread that is ended while it loads native code takes the whole process with it ("FATAL ERROR: napi_throw"), so it may load first: it has
+   * when it answers. Layer 0 is nobody's.
+   */
   async end(): Promise<void> {
+    await new Promise<void>((resolve) => this.submit({ layer: 0, memory: undefined, length: 0 }, () => resolve()));
     this.#worker.removeAllListeners('exit');
     await this.#worker.terminate();
   }
