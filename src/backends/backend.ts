@@ -8,6 +8,8 @@ import type { LayerForm } from '../paths/docker-store.ts';
  * left: it may be called for a rootfs that was never begun, half made, made, or half taken apart, any number of times.
  *
  * Both paths come from paths/: `rootfs` is `<backendDir>/rootfses/<id>`, and the backend may use `<backendDir>/scratch/<id>` for itself.
+ * The root directory of a rootfs has the mode, owner and times that the image gives it, not those of a directory made for it.
+ *
  * A backend never deletes through a mount: it unmounts until nothing is left at or below `rootfs`, and checks before it deletes.
  *
  * @example
@@ -43,7 +45,7 @@ export interface ProvisionRequest {
 }
 
 export interface ProvisionedRootfs {
-  /** The writable directories outside the rootfs path that a disk quota must count (overlay: upperdir and workdir). */
+  /** The writable directories outside the rootfs path that a disk quota must count (overlay: upperdir and workdir; aufs: workdir). */
   readonly ephemeralVolumes: readonly string[];
 }
 

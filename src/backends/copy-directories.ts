@@ -7,7 +7,7 @@ import { joinPath, pathBytes, showPathString, type PathString } from './path-str
 
 /**
  * Does one task in this thread, synchronously, which is the fastest that Node has for many small files. It ends early, with success, where
- * `wanted` says that other threads are idle and it has directories to give; and with a failure at the first error or when aborted.
+ * `wanted` says that other threads are idle and there is work to give them; and with a failure at the first error or when aborted.
  */
 export function runCopyTask(files: FileCalls, task: CopyTask, wanted: Int32Array): CopyResult {
   const run = new CopyRun(files, task, wanted);
@@ -29,7 +29,7 @@ class CopyRun {
   private readonly links: LinkedName[] = [];
   private readonly unfinished: UnfinishedDirectory[] = [];
   private readonly swallowed: Array<{ what: string; error: PlainError }> = [];
-  private entries = 0;
+  private effort = 0;
 
   constructor(files: FileCalls, task: CopyTask, wanted: Int32Array) {
     this.task = task;
@@ -46,7 +46,7 @@ class CopyRun {
   work(): void {
     for (let next = this.stack.pop(); next !== undefined; next = this.stack.pop()) {
       this.copyDirectory(next);
-      if (this.shouldShare()) break;
+      if (this.stack.length > 0 && this.othersWait()) break;
     }
     for (const names of this.task.links) this.copyLinked(names);
     for (const { attributes, target } of this.task.unfinished) {
@@ -61,20 +61,30 @@ class CopyRun {
 
   /**
    * Makes all entries of one directory, its subdirectories empty. What happens inside those changes nothing of this one, so its metadata
-   * can be set at once; unless a hard link is still to come, or its mode would keep an ordinary user out.
+   * can be set at once; unless a part of it is left to others, a hard link is still to come, or its mode would keep an ordinary user out.
    */
-  private copyDirectory({ target, sources, attributes = sources[0] }: DirectoryTask): void {
+  private copyDirectory(task: DirectoryTask): void {
+    const { target, sources, attributes = sources[0] } = task;
     const linksBefore = this.links.length;
     this.at = target;
-    for (const entry of readMergedDirectory(sources)) {
+    const entries = task.entries ?? readMergedDirectory(sources);
+    let done = 0;
+    for (; done < entries.length; done += 1) {
+      if (entries.length - done >= 2 && this.othersWait()) break;
+      const entry = entries[done] as MergedEntry;
       this.at = joinPath(target, entry.name);
       this.checkpoint();
       this.copyEntry(entry, this.at as PathString);
-      this.entries += 1;
+      this.effort += 1;
     }
+    const half = Math.ceil((entries.length - done) / 2);
+    for (const part of [entries.slice(done, done + half), entries.slice(done + half)])
+      if (part.length > 0) this.stack.push({ target, sources, entries: part });
+    // Parts come after the directory itself has been noted.
+    if (task.entries !== undefined) return;
     this.at = target;
     if (attributes === undefined) throw new TypeError('a directory comes from some layer');
-    if (this.links.length > linksBefore || !this.task.defaults.privileged) this.unfinished.push({ attributes, target });
+    if (done < entries.length || this.links.length > linksBefore || !this.task.defaults.privileged) this.unfinished.push({ attributes, target });
     else this.copier.finishDirectory(attributes, target);
   }
 
@@ -108,13 +118,15 @@ class CopyRun {
     if (Atomics.load(this.task.aborted, 0) !== 0) throw new Error('aborted');
   }
 
-  /** Not for every directory: a message to another thread costs as much as a few small files. */
-  private shouldShare(): boolean {
-    return this.stack.length > 0 && this.entries >= SHARE_ENTRIES && Atomics.load(this.wanted, 0) > 0;
+  /** Not for every few files: a message to another thread costs as much as they do. */
+  private othersWait(): boolean {
+    return this.effort + this.copier.copiedBytes / BYTES_FOR_ONE_ENTRY >= SHARE_EFFORT && Atomics.load(this.wanted, 0) > 0;
   }
 }
 
-const SHARE_ENTRIES = 64;
+/** In entries; many bytes take as long as many entries. */
+const SHARE_EFFORT = 64;
+const BYTES_FOR_ONE_ENTRY = 128 * 1024;
 
 function plainError(error: unknown): PlainError {
   if (!(error instanceof Error)) return { message: String(error) };

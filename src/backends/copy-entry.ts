@@ -34,6 +34,8 @@ export interface NewEntryDefaults {
  * ever written through a symlink: a target is created (O_EXCL, O_NOFOLLOW) in a tree that is ours alone, a source is opened with O_NOFOLLOW.
  */
 export class EntryCopier {
+  /** Bytes of files so far. */
+  copiedBytes = 0;
   private readonly files: FileCalls;
   private readonly data: FileDataCopier;
   private readonly defaults: NewEntryDefaults;
@@ -96,6 +98,7 @@ export class EntryCopier {
   }
 
   private copyOpenFile(from: number, stat: BigIntStats, source: PathString, target: PathString): void {
+    this.copiedBytes += Number(stat.size);
     const mode = permissionsOf(stat);
     // Attributes are set by path, which only root can do on a file that may not be written.
     const created = this.defaults.privileged ? mode & 0o777 : (mode & 0o777) | 0o600;

@@ -1,4 +1,5 @@
 import type { NewEntryDefaults } from './copy-entry.ts';
+import type { MergedEntry } from './merge-directory.ts';
 import type { PathString } from './path-string.ts';
 
 /** A piece of work for a copy worker: plain data that passes between threads. */
@@ -22,6 +23,8 @@ export interface DirectoryTask {
   readonly sources: readonly PathString[];
   /** The directory whose metadata it gets, if not the topmost source. */
   readonly attributes?: PathString;
+  /** Only these of its entries: another thread has the rest, and the directory itself has been noted as unfinished. */
+  readonly entries?: readonly MergedEntry[];
 }
 
 /** One visible name of an inode that has several in its layer. */

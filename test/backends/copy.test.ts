@@ -254,6 +254,20 @@ describe('copy: several at once', () => {
   });
 });
 
+describe('copy: one directory', () => {
+  it('is shared too, with its own metadata set when all threads are done with it', async () => {
+    const { backend, where, rootfs, layer } = stage();
+    const names = Array.from({ length: 700 }, (_, index) => `flat/f${index}`);
+    const path = layer('flat', {
+      flat: directory({ mode: 0o750, modifiedNs: 5_000_000_007n }),
+      ...Object.fromEntries(names.map((name, index) => [name, file(index % 100 === 0 ? 'x'.repeat(1_000_000) : name)])),
+      'flat/sub/inside': file(''),
+    });
+    await backend.provision({ ...where, layers: [path] });
+    expectSameTree(path, rootfs);
+  });
+});
+
 describeRoot('copy as an ordinary user', () => {
   const run = (root: string, where: { rootfs: string; backendDir: string }, layer: string): string => {
     execFileSync('chown', ['-R', '-h', '12345:12345', root]);
