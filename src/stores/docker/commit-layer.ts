@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, statSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { syncDirectory } from '../../linux/durable.ts';
 import type { Kernel } from '../../linux/kernel.ts';
 import { layerDir, layerFormDir, layersDir, stagingDir, type LayerForm } from '../../paths/docker-store.ts';
@@ -70,11 +70,27 @@ export class LayerCommitter {
 
   #rename({ path, diffId, form }: StagedLayer): void {
     try {
-      renameSync(path, layerFormDir(this.#store, diffId, form));
+      renameDirectory(path, layerFormDir(this.#store, diffId, form));
     } catch (error) {
-      // Another process of an earlier time, or a retry, was there first: content named by its digest is the same.
+      // An earlier process, or a retry, was there first: content named by its digest is the same.
       if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     }
+  }
+}
+
+/**
+ * Without root, a directory that its owner may not write can't move to another parent: its '..' changes. Then it is made writable for the
+ * moment; killed in it, the root of the layer keeps that one bit too many.
+ */
+function renameDirectory(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    const { mode } = lstatSync(from);
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES' || (mode & 0o200) !== 0) throw error;
+    chmodSync(from, (mode & 0o7777) | 0o200);
+    renameSync(from, to);
+    chmodSync(to, mode & 0o7777);
   }
 }
 

@@ -35,8 +35,16 @@ export interface StoreContext {
 /** What the store needs of layers/unpack.ts. */
 export interface Unpacker {
   /** Unpacks one packed layer into `target`, verifying both digests; on failure or abort all work has stopped when it settles. */
-  unpack(request: UnpackLayerRequest, signal?: AbortSignal): Promise<{ readonly entries: number; readonly bytes: number }>;
+  unpack(request: UnpackLayerRequest, signal?: AbortSignal): Promise<UnpackedLayer>;
   close(): Promise<void>;
+}
+
+export interface UnpackedLayer {
+  readonly entries: number;
+  /** Of the tar archive. */
+  readonly bytes: number;
+  /** What the file system could not take, for the log. */
+  readonly warnings?: readonly string[];
 }
 
 export interface UnpackLayerRequest {

@@ -98,7 +98,11 @@ async function unpackLayer(
   const staged = stagedDir(context.directory, randomUUID());
   const path = join(staged, FORM_DIRECTORY[form]);
   try {
-    const { entries, bytes } = await inTurn(
+    const {
+      entries,
+      bytes,
+      warnings = [],
+    } = await inTurn(
       context.limit,
       async () => {
         const unpacker = await context.unpacker();
@@ -109,6 +113,7 @@ async function unpackLayer(
       },
       signal,
     );
+    if (warnings.length > 0) context.logger.warn({ layer: layer.diffId, warnings }, 'the layer was not unpacked to the last attribute');
     // Complete: worth keeping even where nobody waits any more.
     await context.committer.commit({ diffId: layer.diffId, form, path, bytes, entries, createdAt: Date.now() });
   } catch (error) {

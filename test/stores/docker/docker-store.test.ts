@@ -7,7 +7,8 @@ import { openKernel } from '../../../src/linux/open-kernel.ts';
 import { configsDir, gcDir, imagesDir, layerDir, layerFactsPath, layerFormDir, layersDir, stagingDir } from '../../../src/paths/docker-store.ts';
 import type { DockerStoreOptions } from '../../../src/stores/docker/docker-store.ts';
 import type { StoreLogger } from '../../../src/stores/logger.ts';
-import { writeOciLayout, type BuiltImage, type LayerSpec } from '../../support/image-builder.ts';
+import type { ImageInfo } from '../../../src/stores/store.ts';
+import { writeDockerArchive, writeOciLayout, type BuiltImage, type LayerSpec } from '../../support/image-builder.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { openStore } from './open-store.ts';
 import { StandInUnpacker } from './stand-in-unpacker.ts';
@@ -47,7 +48,7 @@ function bound(kernel: Kernel, key: keyof Kernel): unknown {
 function listeningLogger(): { logger: StoreLogger; messages: string[] } {
   const messages: string[] = [];
   const note = (_facts: unknown, message?: string): void => void messages.push(message ?? '');
-  return { logger: { debug: note, info: note, warn: note, error: note } as StoreLogger, messages };
+  return { logger: { debug: note, info: note, warn: note, error: note }, messages };
 }
 
 describe('layers of one image', () => {
@@ -110,30 +111,62 @@ describe('a layer that two images share', () => {
 
   it('comes from the second source where the first one fails', async () => {
     const [bad, good] = [image('base'), image('base')];
+    let second: Promise<unknown> = Promise.resolve();
     const unpacker = new StandInUnpacker(async ({ source }) => {
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      // The second image joins while the first one is at it.
+      if (unpacker.requests.length === 1)
+        await new Promise<void>((joined) => {
+          second = store.get(good.name, { form: 'plain', onProgress: () => joined() });
+        });
       if (source.path.startsWith(bad.name.slice('oci:'.length))) throw new RootwrightError('DIGEST_MISMATCH', 'bad source');
     });
     const { store } = await open({ unpacker });
-    const outcomes = await Promise.allSettled([store.get(bad.name, { form: 'plain' }), store.get(good.name, { form: 'plain' })]);
-    expect(outcomes).toMatchObject([{ status: 'rejected', reason: { code: 'DIGEST_MISMATCH' } }, { status: 'fulfilled' }]);
+    await expect(store.get(bad.name, { form: 'plain' })).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
+    await second;
     expect(unpacker.requests.map((request) => request.source.path.startsWith(bad.name.slice(4)))).toEqual([true, false]);
   });
 
   it('is finished for the second image when the first one is aborted', async () => {
     const [first, second] = [image('base'), image('base')];
+    const controller = new AbortController();
+    let stays: Promise<ImageInfo> | undefined;
     let unpackSignal: AbortSignal | undefined;
     const unpacker = new StandInUnpacker(async (_request, signal) => {
       unpackSignal = signal;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise<void>((joined) => {
+        stays = store.get(second.name, { form: 'plain', onProgress: () => joined() });
+      });
+      controller.abort();
+      await expect(aborted).rejects.toMatchObject({ code: 'ABORTED' });
     });
     const { store } = await open({ unpacker });
-    const controller = new AbortController();
     const aborted = store.get(first.name, { form: 'plain' }, controller.signal);
-    const stays = store.get(second.name, { form: 'plain', onProgress: () => setTimeout(() => controller.abort(), 5) });
     await expect(aborted).rejects.toMatchObject({ code: 'ABORTED' });
-    expect((await stays).layers).toHaveLength(1);
+    expect((await stays)?.layers).toHaveLength(1);
     expect([unpackSignal?.aborted, unpacker.requests.length]).toEqual([false, 1]);
+  });
+});
+
+describe('an archive that is compressed as a whole', () => {
+  it('stays decompressed for as long as another image waits for a layer from it', async () => {
+    const file = join(temporaryDirectory('images'), 'a.tar.gz');
+    writeDockerArchive(file, [{ layers: [layer('base')], tag: 'x:v1' }], 'current', 'gzip');
+    const controller = new AbortController();
+    let stays: Promise<ImageInfo> | undefined;
+    const unpacker = new StandInUnpacker(async () => {
+      await new Promise<void>((joined) => {
+        stays = store.get(`docker-archive:${file}:x:v1`, { form: 'plain', onProgress: () => joined() });
+      });
+      controller.abort();
+      await expect(aborted).rejects.toMatchObject({ code: 'ABORTED' });
+    });
+    const { store, directory, close } = await open({ unpacker });
+    const aborted = store.get(`docker-archive:${file}`, { form: 'plain' }, controller.signal);
+    await expect(aborted).rejects.toMatchObject({ code: 'ABORTED' });
+    expect(readdirSync((await stays)?.layers[0]?.path ?? '')).toEqual(['base']);
+    expect(unpacker.requests).toHaveLength(1);
+    await close();
+    expect(readdirSync(stagingDir(directory))).toEqual([]);
   });
 });
 
@@ -303,7 +336,7 @@ describe('prune', () => {
   });
 
   it('swallows, counts and tells what can not be swept, and sweeps it the next time', async () => {
-    let fail = true;
+    let fail = false;
     const real = await openKernel();
     const kernel = await kernelWith({
       mountTable: () => (fail ? Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO', syscall: 'read' })) : real.mountTable()),
@@ -312,6 +345,7 @@ describe('prune', () => {
     const { logger, messages } = listeningLogger();
     const { store, directory, close } = await open({ kernel, logger });
     await store.get(image('a').name, { form: 'plain' });
+    fail = true;
     await store.prune(ALL);
     await store.prune({ ...ALL, keepImages: ['oci:/none'] });
     while (store.sweepErrors < 3) await new Promise((resolve) => setTimeout(resolve, 5));

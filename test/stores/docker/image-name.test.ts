@@ -1,6 +1,6 @@
 import { mkdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { familiarReference } from '../../../src/stores/docker/docker-reference.ts';
 import { hasDockerTransport, parseImageName, sourceIndex } from '../../../src/stores/docker/image-name.ts';

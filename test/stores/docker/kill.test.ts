@@ -9,11 +9,11 @@ import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { readTree } from '../../support/tree.ts';
 import { openStore } from './open-store.ts';
 
-/** Six layers of some hundred files each, so that a pull has a middle. */
+/** Six layers of some files each, so that a pull has a middle. */
 function writeImage(): string {
   const directory = temporaryDirectory('images');
   const layers = Array.from({ length: 6 }, (_unused, at) => {
-    const entries: LayerEntry[] = Array.from({ length: 400 }, (_none, file) => ({
+    const entries: LayerEntry[] = Array.from({ length: 150 }, (_none, file) => ({
       path: `layer${at}/${file % 20}/file${file}`,
       content: `${at} ${file} `.repeat(100),
     }));
