@@ -194,7 +194,8 @@ export class Container {
     this.#checkpoints = undefined;
     machine.stop();
     this.broken = value === 'failed';
-    if (value === 'absent') this.#vanish();
+    // Asked again rather than taken from the machine: nested containers may have come or gone since the work told.
+    if (value !== 'failed' && !this.occupied) this.#vanish();
     if (value === 'failed') this.#settleDestroy((destroyed) => destroyed.reject(this.#error));
   }
 

@@ -7,7 +7,7 @@ import { rewriteCheckpoint, writeFirstCheckpoint } from './checkpoint-file.ts';
 import type { Container, Rootfs } from './container-table.ts';
 import { swallow, type ProvisionerParts } from './parts.ts';
 import type { PullTable } from './pull.ts';
-import { removeEmptyContainer, removeFile } from './remove-container.ts';
+import { removeBackendDirectories, removeEmptyContainer, removeFile } from './remove-container.ts';
 
 export interface ProvisionRequest {
   readonly image: string;
@@ -95,7 +95,9 @@ export function checkpoint(parts: ProvisionerParts, container: Container): Promi
     if (known.length === 0) {
       removeFile(checkpointPath(directory));
       container.checkpointed = false;
-      if (rootfses.length === 0 && !container.occupied) removeEmptyContainer(container);
+      if (rootfses.length > 0) return;
+      if (container.occupied) removeBackendDirectories(container);
+      else removeEmptyContainer(container);
     } else if (container.checkpointed) await rewriteCheckpoint(directory, { container: id, rootfses: known });
     else {
       container.checkpointed = true; // whatever happens now, something may be on disk

@@ -11,7 +11,7 @@ import { pruneStores, type PruneRequest } from './prune.ts';
 import { PullTable } from './pull.ts';
 import { recoverContainers } from './recover.ts';
 import type { RecoveryReport } from './recovery-report.ts';
-import { removeNestedDirectory } from './remove-container.ts';
+import { removeEmptyContainer } from './remove-container.ts';
 import { abortedError, throwIfAborted } from './runtime/abort.ts';
 import { Process } from './runtime/process.ts';
 import { ReadWriteLock } from './runtime/read-write-lock.ts';
@@ -244,7 +244,7 @@ export class Provisioner extends Process {
   #removeImplied(parent: Container | undefined): void {
     if (parent === undefined || parent.occupied || parent.busy) return;
     try {
-      removeNestedDirectory(parent);
+      removeEmptyContainer(parent);
     } catch (error) {
       swallow(this.#parts, 'removal of an implied parent', error, { container: parent.id });
     }

@@ -46,18 +46,13 @@ export interface PlannedContainer {
  * way, and could not tell a half made rootfs from a whole one.)
  */
 export function planRecovery(found: readonly FoundContainer[], known: ReadonlySet<ContainerId> | undefined): PlannedContainer[] {
-  const verdicts = found.map(({ rootfses }) => rootfses.map(judge));
-  const kept = new Map<ContainerId, string>();
-  for (const [index, { id }] of found.entries()) {
-    const why = reasonToKeep(id, verdicts[index] ?? [], known);
-    if (why === undefined) continue;
-    kept.set(id, why);
-    for (let parent = parentOf(id); parent !== undefined && !kept.has(parent); parent = parentOf(parent)) kept.set(parent, `${id} is nested in it`);
-  }
-  return found.map((container, index) => {
+  const planned = found.map((container) => ({ container, verdicts: container.rootfses.map(judge) }));
+  const whole = planned.filter(({ verdicts }) => verdicts.some(stands)).map(({ container }) => container.id);
+  const kept = known === undefined ? withAncestors(whole, 'it has a rootfs that is whole') : withAncestors(known, 'it is known');
+  const otherwise = known === undefined ? 'neither it nor a container nested in it has a rootfs that is whole' : 'it is not known';
+  return planned.map(({ container, verdicts }) => {
     const why = kept.get(container.id);
-    const otherwise = known === undefined ? 'neither it nor a container nested in it has a rootfs that is whole' : 'it is not known';
-    return { container, keep: why !== undefined, why: why ?? otherwise, verdicts: verdicts[index] ?? [] };
+    return { container, verdicts, keep: why !== undefined, why: why ?? otherwise };
   });
 }
 
@@ -73,7 +68,13 @@ export function stands(verdict: RootfsVerdict): boolean {
   return verdict === 'whole' || verdict === 'unmounted';
 }
 
-function reasonToKeep(id: ContainerId, verdicts: readonly RootfsVerdict[], known: ReadonlySet<ContainerId> | undefined): string | undefined {
-  if (known !== undefined) return known.has(id) ? 'it is known' : undefined;
-  return verdicts.some(stands) ? 'it has a rootfs that is whole' : undefined;
+/** Each id with its reason, and each of its ancestors: a known container may be nested where it has no directory of its own. */
+function withAncestors(ids: Iterable<ContainerId>, why: string): Map<ContainerId, string> {
+  const reasons = new Map<ContainerId, string>();
+  for (const id of ids) {
+    reasons.set(id, why);
+    for (let parent = parentOf(id); parent !== undefined && !reasons.has(parent); parent = parentOf(parent))
+      reasons.set(parent, `${id} is nested in it`);
+  }
+  return reasons;
 }

@@ -18,20 +18,22 @@ export async function removeContainerDirectory(kernel: Kernel, container: Contai
 
 /** Removes the directories that the engine makes for a container, as far as they are empty. False where something is left. */
 export function removeEmptyContainer(container: Container): boolean {
+  removeBackendDirectories(container);
+  if (removeEmptyDirectory(container.directory)) return true;
+  removeEmptyDirectory(nestedDir(container.directory));
+  return removeEmptyDirectory(container.directory);
+}
+
+/** Removes what backends leave around their rootfses, as far as it is empty. */
+export function removeBackendDirectories(container: Container): void {
+  if (container.usedBackends.length === 0) return;
   for (const backend of container.usedBackends) {
     const directory = backendDir(container.directory, backend);
     removeEmptyDirectory(rootfsesDir(directory));
     removeEmptyDirectory(scratchesDir(directory));
     removeEmptyDirectory(directory);
   }
-  if (container.usedBackends.length > 0) removeEmptyDirectory(backendsDir(container.directory));
-  return removeEmptyDirectory(container.directory) || removeNestedDirectory(container);
-}
-
-/** Removes a directory that held nothing but nested containers. False where something is left. */
-export function removeNestedDirectory(container: Container): boolean {
-  removeEmptyDirectory(nestedDir(container.directory));
-  return removeEmptyDirectory(container.directory);
+  removeEmptyDirectory(backendsDir(container.directory));
 }
 
 /** Unlinks a file; one that is missing is fine. */

@@ -27,6 +27,14 @@ export class FakeStore implements Store {
     mkdirSync(configsDir(this.directory), { recursive: true });
   }
 
+  /** The same directory after a kill: what was under way is forgotten. */
+  reopen(root: string): FakeStore {
+    const store = new FakeStore(root);
+    for (const [name, layers] of this.#defined) store.define(name, layers);
+    for (const name of this.#present) store.#present.add(name);
+    return store;
+  }
+
   /** Makes an image of these layers, lowest first. */
   define(name: string, layers: readonly string[]): string {
     this.#defined.set(name, layers);

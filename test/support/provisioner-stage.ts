@@ -67,17 +67,18 @@ export interface StageOptions {
   readonly kernel?: Kernel;
   readonly backend?: BackendName;
   readonly store?: Store;
+  readonly syncs?: GroupedSync;
 }
 
 /** A provisioner on a directory of its own, with a simulated kernel, real backends behind gates, and a fake store. */
 export class Stage {
   readonly root: string;
-  readonly kernel: SimulatedKernel;
-  readonly store: FakeStore;
+  kernel: SimulatedKernel;
+  store: FakeStore;
   readonly metrics = new MemoryMetrics();
-  readonly backends: Map<string, GatedBackend>;
+  backends: Map<string, GatedBackend>;
   readonly #default: BackendName;
-  readonly #parts: ProvisionerParts;
+  #syncs: GroupedSync;
   system!: ActorSystem;
   provisioner!: Provisioner;
   pid!: PID<Provisioner>;
@@ -88,17 +89,8 @@ export class Stage {
     this.kernel = (options.kernel ?? new SimulatedKernel()) as SimulatedKernel;
     this.store = (options.store ?? new FakeStore(root)) as FakeStore;
     this.#default = options.backend ?? 'overlay';
-    this.backends = new Map(Array.from(createBackends({ kernel: this.kernel }), ([name, backend]) => [name, new GatedBackend(backend)]));
-    this.#parts = {
-      root,
-      kernel: this.kernel,
-      backends: this.backends,
-      chooseBackend: (name) => this.#choose(name),
-      stores: [this.store],
-      metrics: this.metrics,
-      logger: silentLogger,
-      syncs: new GroupedSync(),
-    };
+    this.#syncs = options.syncs ?? new GroupedSync();
+    this.backends = this.#openBackends();
     this.begin();
   }
 
@@ -110,8 +102,17 @@ export class Stage {
   /** A new provisioner that knows nothing yet, as after a kill: whatever the old one had under way is left behind. */
   begin(): void {
     this.system = new ActorSystem();
-    this.provisioner = new Provisioner(this.#parts);
+    this.provisioner = new Provisioner(this.#parts());
     this.pid = this.system.spawn(this.provisioner, { name: 'provisioner' });
+  }
+
+  /** As {@link begin}, with backends and a store that nothing of the old one holds. */
+  beginAfresh(kernel: Kernel, syncs: GroupedSync): void {
+    this.kernel = kernel as SimulatedKernel;
+    this.#syncs = syncs;
+    this.store = this.store.reopen(this.root);
+    this.backends = this.#openBackends();
+    this.begin();
   }
 
   recover(known?: readonly string[], plan = false): Promise<RecoveryReport> {
@@ -153,6 +154,23 @@ export class Stage {
   /** Targets of all mounts below the root. */
   async mounts(): Promise<string[]> {
     return (await this.kernel.mountTable()).atOrBelow(this.root).map(({ target }) => target);
+  }
+
+  #openBackends(): Map<string, GatedBackend> {
+    return new Map(Array.from(createBackends({ kernel: this.kernel }), ([name, backend]) => [name, new GatedBackend(backend)]));
+  }
+
+  #parts(): ProvisionerParts {
+    return {
+      root: this.root,
+      kernel: this.kernel,
+      backends: this.backends,
+      chooseBackend: (name) => this.#choose(name),
+      stores: [this.store],
+      metrics: this.metrics,
+      logger: silentLogger,
+      syncs: this.#syncs,
+    };
   }
 
   #choose(name: string = this.#default): Backend {
