@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { RootwrightError } from '../../../src/errors.ts';
@@ -83,20 +83,15 @@ describe('layers of one image', () => {
   });
 
   it('waits in line no longer than its image is wanted', async () => {
-    const first = image('slow');
-    const second = image('queued');
-    let release: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
+    const [slow, queued] = [image('slow'), image('queued')];
+    // While the only place is taken.
+    const unpacker = new StandInUnpacker(async () => {
+      const controller = new AbortController();
+      const onProgress = (): unknown => setImmediate(() => controller.abort());
+      await expect(store.get(queued.name, { form: 'plain', onProgress }, controller.signal)).rejects.toMatchObject({ code: 'ABORTED' });
     });
-    const unpacker = new StandInUnpacker(({ diffId }) => (diffId === first.built.layers[0]?.diffId ? held : Promise.resolve()));
     const { store } = await open({ unpacker, concurrency: 1 });
-    const slow = store.get(first.name, { form: 'plain' });
-    const controller = new AbortController();
-    const queued = store.get(second.name, { form: 'plain', onProgress: () => setTimeout(() => controller.abort(), 10) }, controller.signal);
-    await expect(queued).rejects.toMatchObject({ code: 'ABORTED' });
-    release();
-    await slow;
+    await store.get(slow.name, { form: 'plain' });
     expect(unpacker.requests).toHaveLength(1);
   });
 });
@@ -206,6 +201,16 @@ describe('durability', () => {
     const { layers } = await opened.store.get(name, { form: 'plain' });
     expect(readdirSync(layers[0]?.path ?? '')).toEqual(['first']);
     expect(readdirSync(stagingDir(opened.directory))).toEqual([]);
+  });
+
+  it('a layer whose root its owner may not write is moved to its place all the same, and keeps its mode', async () => {
+    const directory = temporaryDirectory('images');
+    writeOciLayout(directory, [{ layers: [{ entries: [{ path: './', type: 'directory', mode: 0o555 }, { path: 'a' }] }] }]);
+    const { store } = await open();
+    const { layers } = await store.get(`oci:${directory}`, { form: 'plain' });
+    const path = layers[0]?.path ?? '';
+    expect([readdirSync(path), statSync(path).mode & 0o7777]).toEqual([['a'], 0o555]);
+    chmodSync(path, 0o755);
   });
 
   it('a layer directory that a crash left empty is no hindrance (R10)', async () => {
