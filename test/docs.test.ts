@@ -89,6 +89,36 @@ describe('the reference of the command line', () => {
   });
 });
 
+describe('docs/conformance.md', () => {
+  const rows = readFileSync(join(repository, 'docs/conformance.md'), 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && line.includes('](../test/'));
+
+  it('has a row for every test of Mesos and every defect that it is about', () => {
+    const ids = rows.flatMap((row) => /^\| ([A-Z]{1,2}\d+) \|/.exec(row)?.[1] ?? []);
+    expect(ids).toEqual(
+      [
+        ...[numbered('BK', 1, 6), ['PA1'], numbered('DS', 1, 6), numbered('PD', 6, 8), ['PD12'], numbered('AP', 4, 6), numbered('FS', 1, 8)],
+        ...[['CK1'], ['RM1'], numbered('RW', 1, 5), numbered('MU', 1, 3), numbered('SQ', 1, 4), numbered('FU', 1, 5), ['CO1', 'CO2'], ['ME1']],
+        numbered('R', 1, 15),
+      ].flat(),
+    );
+  });
+
+  it('names tests that exist', () => {
+    const named = rows.flatMap((row) =>
+      [...row.matchAll(/\]\(\.\.\/(test\/[^)]+)\): (.+?)(?=<br>| \|$)/g)].map(([, file = '', title = '']) => ({ file, title })),
+    );
+    expect(named.length).toBeGreaterThan(100);
+    const missing = named.filter(({ file, title }) => !readFileSync(join(repository, file), 'utf8').includes(title.replaceAll('&#124;', '|')));
+    expect(missing).toEqual([]);
+  });
+});
+
+function numbered(prefix: string, first: number, last: number): string[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => `${prefix}${first + index}`);
+}
+
 /** The fenced blocks of one language. */
 function blocksOf(document: string, language: string): string[] {
   const text = readFileSync(join(repository, document), 'utf8');

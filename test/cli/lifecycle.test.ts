@@ -2,6 +2,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { repository } from '../support/repository.ts';
+import { itRoot } from '../support/requirements.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { type CliResult, documentOf, runCli } from './run-cli.ts';
 
@@ -75,6 +76,21 @@ describe('the life of a container on the command line', () => {
     expect(pruned.stdout.match(/^layer {2}sha256:/gm)).toHaveLength(4);
     expect(pruned.stderr).toMatch(/^removed 0 images and 4 layers, /);
     expect(layers()).toEqual([]);
+  });
+
+  itRoot('changing between overlay and copy finds the layers in the form that each takes, and prune knows both', async () => {
+    const root = temporaryDirectory('cli');
+    const provision = async (id: string, backend: string): Promise<string> =>
+      (await rootwright(root, 'provision', id, IMAGE, '--backend', backend)).stderr;
+    expect(await provision('a', 'overlay')).toMatch(/^(layer \S+ unpacked, .+\n){4}$/);
+    expect(await provision('b', 'copy')).toMatch(/^(layer \S+ unpacked, .+\n){4}$/);
+    expect(await provision('c', 'overlay')).not.toContain('unpacked');
+    expect(await provision('d', 'copy')).not.toContain('unpacked');
+    const layers = join(root, 'store/docker/layers');
+    for (const layer of readdirSync(layers)) expect(readdirSync(join(layers, layer))).toEqual(expect.arrayContaining(['rootfs', 'rootfs.overlay']));
+    for (const id of ['a', 'b', 'c', 'd']) expect((await rootwright(root, 'destroy', id)).status).toBe(0);
+    await rootwright(root, 'prune');
+    expect(readdirSync(layers)).toEqual([]);
   });
 
   it('--json prints one document for every command', async () => {
