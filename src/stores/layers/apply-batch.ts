@@ -29,29 +29,28 @@ export class BatchApplier {
   }
 
   /**
-   * Makes what `memory` asks for below `target`, a directory that only this layer's batches write to and whose parents of every path
-   * exist. Fails with the system's error at the first record that can't be done. Gives warnings: attributes that the file system has no
-   * place for.
+   * Makes what `memory` asks for, in a directory that only this layer's batches write to; the parents of every path are there. Fails with
+   * the system's error at the first record that can't be done. Gives warnings: attributes that the file system has no place for.
    */
-  apply(layer: number, target: Buffer, memory: ArrayBuffer, length: number): string[] {
+  apply(layer: number, memory: ArrayBuffer, length: number): string[] {
     this.#warnings = [];
     const batch = new BatchReader(memory, length);
     while (batch.next()) {
       switch (batch.operation) {
         case OPERATION.file:
-          this.#file(layer, batch, join(target, batch.path));
+          this.#file(layer, batch, batch.path);
           break;
         case OPERATION.more:
           this.#more(layer, batch);
           break;
         case OPERATION.symlink:
-          this.#symlink(batch, join(target, batch.path));
+          this.#symlink(batch, batch.path);
           break;
         case OPERATION.node:
-          this.#node(batch, join(target, batch.path));
+          this.#node(batch, batch.path);
           break;
         case OPERATION.link:
-          linkSync(join(target, batch.text), join(target, batch.path));
+          linkSync(batch.text, batch.path);
           break;
         default:
           throw new TypeError(`a batch asks for the unknown operation ${batch.operation}`);
@@ -70,29 +69,29 @@ export class BatchApplier {
   #file(layer: number, batch: BatchReader, path: Buffer): void {
     const { flags, mode } = batch;
     const fd = openSync(path, CREATE, mode & 0o777);
-    const file: OpenFile = { fd, flags, path, batch, xattrs: (flags & FLAG.xattrs) === 0 ? NONE : batch.xattrs };
-    if ((flags & FLAG.last) !== 0) return this.#write(file, batch, batch.data, 0);
-    this.#open.set(layer, { ...file, batch: keepMetadata(batch) });
-    writeAll(fd, batch.data, 0);
+    const file: OpenFile = { fd, flags, path, metadata: batch, xattrs: (flags & FLAG.xattrs) === 0 ? NONE : batch.xattrs };
+    if ((flags & FLAG.last) !== 0) return this.#finish(file, batch, batch);
+    this.#open.set(layer, { ...file, path: Buffer.from(path), metadata: keepMetadata(batch) });
+    writeAll(fd, batch);
   }
 
   #more(layer: number, batch: BatchReader): void {
     const file = this.#open.get(layer);
     if (file === undefined) throw new TypeError('a batch goes on with a file that is not open');
-    if ((batch.flags & FLAG.last) === 0) return writeAll(file.fd, batch.data, batch.position);
+    if ((batch.flags & FLAG.last) === 0) return writeAll(file.fd, batch);
     this.#open.delete(layer);
-    this.#write(file, file.batch, batch.data, batch.position);
+    this.#finish(file, file.metadata, batch);
   }
 
   /** The last content, then metadata: owner before mode and attributes, since chown(2) takes set-user-id and capabilities away. */
-  #write({ fd, flags, path, xattrs }: OpenFile, metadata: Metadata, data: Buffer, position: number): void {
+  #finish({ fd, flags, path, xattrs }: OpenFile, metadata: Metadata, batch: BatchReader): void {
     try {
-      writeAll(fd, data, position);
+      writeAll(fd, batch);
       if ((flags & FLAG.sparse) !== 0) ftruncateSync(fd, metadata.size);
       if ((flags & FLAG.chown) !== 0) fchownSync(fd, metadata.uid, metadata.gid);
       if (xattrs.length > 0) this.#setXattrs(path, xattrs);
       if ((flags & FLAG.chmod) !== 0) fchmodSync(fd, metadata.mode & 0o7777);
-      if ((flags & FLAG.fraction) === 0) futimesSync(fd, metadata.accessed.seconds, metadata.modified.seconds);
+      if ((flags & FLAG.exactTimes) === 0) futimesSync(fd, metadata.accessed.seconds, metadata.modified.seconds);
       else this.#files.setTimes(path, nanosecondsOf(metadata.accessed), nanosecondsOf(metadata.modified));
     } finally {
       closeSync(fd);
@@ -102,7 +101,7 @@ export class BatchApplier {
   #symlink(batch: BatchReader, path: Buffer): void {
     symlinkSync(batch.text, path);
     if ((batch.flags & FLAG.chown) !== 0) lchownSync(path, batch.uid, batch.gid);
-    if ((batch.flags & FLAG.fraction) === 0) lutimesSync(path, batch.accessed.seconds, batch.modified.seconds);
+    if ((batch.flags & FLAG.exactTimes) === 0) lutimesSync(path, batch.accessed.seconds, batch.modified.seconds);
     else this.#files.setTimes(path, nanosecondsOf(batch.accessed), nanosecondsOf(batch.modified));
   }
 
@@ -134,7 +133,7 @@ interface OpenFile {
   readonly fd: number;
   readonly flags: number;
   readonly path: Buffer;
-  readonly batch: Metadata;
+  readonly metadata: Metadata;
   readonly xattrs: readonly Xattr[];
 }
 
@@ -155,13 +154,6 @@ function keepMetadata({ mode, uid, gid, size, modified, accessed }: BatchReader)
   return { mode, uid, gid, size, modified, accessed };
 }
 
-function writeAll(fd: number, data: Buffer, position: number): void {
-  for (let done = 0; done < data.length; ) done += writeSync(fd, data, done, data.length - done, position + done);
-}
-
-function join(target: Buffer, path: Buffer): Buffer {
-  const joined = Buffer.allocUnsafe(target.length + path.length);
-  target.copy(joined);
-  path.copy(joined, target.length);
-  return joined;
+function writeAll(fd: number, { bytes, dataStart, dataBytes, position }: BatchReader): void {
+  for (let done = 0; done < dataBytes; ) done += writeSync(fd, bytes, dataStart + done, dataBytes - done, position + done);
 }

@@ -1,6 +1,7 @@
 import type { RootwrightError } from '../../errors.ts';
-import { BATCH_ENTRIES, BatchWriter, FLAG, OPERATION, recordBytes, xattrsBytes, type EntryMetadata } from './batch.ts';
+import { BATCH_BYTES, BATCH_ENTRIES, BatchWriter, FLAG, OPERATION, recordBytes, xattrsBytes, type EntryMetadata } from './batch.ts';
 import type { ByteString } from './byte-string.ts';
+import { isWhole } from './tar-entry.ts';
 import type { Thread, WorkerPool } from './worker-pool.ts';
 
 /** How attributes of new entries come out, so that calls that change nothing are left out. */
@@ -12,13 +13,6 @@ export interface Process {
   readonly privileged: boolean;
 }
 
-/** A regular file to make. */
-export interface FileRequest extends EntryMetadata {
-  readonly size: number;
-  /** Content comes in pieces, with holes between and behind them. */
-  readonly sparse: boolean;
-}
-
 /**
  * Gathers the work of one layer into batches for the pool. Batches run on any thread in any order, but for a file that goes on in the
  * next batch: that one goes to the same thread. A method gives a promise only where it must wait for memory, so that the usual case stays
@@ -28,7 +22,8 @@ export class BatchQueue {
   readonly #pool: WorkerPool;
   readonly #process: Process;
   readonly #layer: number;
-  readonly #target: Uint8Array;
+  /** Of every path: the target and a slash. */
+  readonly #prefix: Buffer;
   #batch: BatchWriter | undefined;
   /** A file is open: its content goes on. */
   #fileOpen = false;
@@ -43,72 +38,78 @@ export class BatchQueue {
     this.#pool = pool;
     this.#process = process;
     this.#layer = layer;
-    this.#target = new TextEncoder().encode(`${target}/`);
+    this.#prefix = Buffer.from(`${target}/`);
   }
 
-  /** Begins a file; its content follows with {@link content}, and {@link endFile} ends it. */
-  file(path: ByteString, file: FileRequest): Promise<void> | undefined {
-    const extra = xattrsBytes(file.xattrs);
-    const write = (): void => {
-      const batch = this.#batch as BatchWriter;
-      batch.begin(OPERATION.file, this.#flagsOf(file) | (file.sparse ? FLAG.sparse : 0), path, extra);
-      batch.metadata(file);
-      batch.position(0);
-      batch.size(file.size);
-      if (extra > 0) batch.xattrs(file.xattrs);
-      this.#fileOpen = true;
-    };
-    return this.#reserve(recordBytes(path, extra), write);
+  /** Begins a file of `size` bytes; its content follows with {@link content}, and {@link endFile} ends it. `sparse`: holes lie between or behind. */
+  file(path: ByteString, metadata: EntryMetadata, size: number, sparse: boolean): Promise<void> | undefined {
+    const extra = xattrsBytes(metadata.xattrs);
+    const waiting = this.#reserve(this.#recordBytes(path, extra));
+    if (waiting !== undefined) return waiting.then(() => this.file(path, metadata, size, sparse));
+    const batch = this.#current();
+    batch.begin(OPERATION.file, this.#flagsOf(metadata) | (sparse ? FLAG.sparse : 0), path, extra);
+    batch.metadata(metadata);
+    batch.position(0);
+    batch.size(size);
+    if (extra > 0) batch.xattrs(metadata.xattrs);
+    this.#fileOpen = true;
+    return undefined;
   }
 
-  /** Content of the file in progress, at `offset` of it; offsets ascend. */
-  content(bytes: Buffer, offset: number): Promise<void> | undefined {
-    let batch = this.#batch as BatchWriter;
-    if (batch.contentEnd !== offset) {
-      const waiting = this.#goOn(offset);
-      if (waiting !== undefined) return waiting.then(() => this.content(bytes, offset));
-      batch = this.#batch as BatchWriter;
+  /** Content of the file in progress: the bytes `[start, end)` of `chunk` belong at `offset` of it. Offsets ascend. */
+  content(chunk: Buffer, start: number, end: number, offset: number): Promise<void> | undefined {
+    let from = start;
+    for (;;) {
+      const at = offset + from - start;
+      if (this.#batch === undefined || this.#batch.contentEnd !== at) {
+        const waiting = this.#reserve(this.#recordBytes('', 0) + 8);
+        if (waiting !== undefined) return waiting.then(() => this.content(chunk, from, end, at));
+        this.#current().begin(OPERATION.more, 0, '', 0);
+        this.#current().position(at);
+      }
+      from += this.#current().append(chunk, from, end);
+      if (from === end) return undefined;
+      this.#flush();
     }
-    const part = batch.append(bytes);
-    if (part === bytes.length) return undefined;
-    this.#flush();
-    const rest = bytes.subarray(part);
-    const waiting = this.#goOn(offset + part);
-    return waiting === undefined ? this.content(rest, offset + part) : waiting.then(() => this.content(rest, offset + part));
   }
 
   /** The file in progress is complete. */
   endFile(): void {
-    this.#batch?.addFlags(FLAG.last);
+    this.#current().addFlags(FLAG.last);
     this.#fileOpen = false;
   }
 
   symlink(path: ByteString, target: ByteString, metadata: EntryMetadata): Promise<void> | undefined {
-    return this.#reserve(recordBytes(path, target.length), () => {
-      const batch = this.#batch as BatchWriter;
-      batch.begin(OPERATION.symlink, this.#flagsOf(metadata) & ~(FLAG.chmod | FLAG.xattrs), path, target.length);
-      batch.metadata(metadata);
-      batch.text(target);
-    });
+    const waiting = this.#reserve(this.#recordBytes(path, target.length));
+    if (waiting !== undefined) return waiting.then(() => this.symlink(path, target, metadata));
+    const batch = this.#current();
+    batch.begin(OPERATION.symlink, this.#flagsOf(metadata) & ~(FLAG.chmod | FLAG.xattrs), path, target.length);
+    batch.metadata(metadata);
+    batch.text(target);
+    return undefined;
   }
 
-  node(path: ByteString, metadata: EntryMetadata, major: number, minor: number): Promise<void> | undefined {
+  /** A device or FIFO: `mode` has the type's bits. */
+  node(path: ByteString, metadata: EntryMetadata, mode: number, major: number, minor: number): Promise<void> | undefined {
     const extra = xattrsBytes(metadata.xattrs);
-    return this.#reserve(recordBytes(path, extra), () => {
-      const batch = this.#batch as BatchWriter;
-      batch.begin(OPERATION.node, this.#flagsOf(metadata), path, extra);
-      batch.metadata(metadata);
-      batch.device(major, minor);
-      if (extra > 0) batch.xattrs(metadata.xattrs);
-    });
+    const waiting = this.#reserve(this.#recordBytes(path, extra));
+    if (waiting !== undefined) return waiting.then(() => this.node(path, metadata, mode, major, minor));
+    const batch = this.#current();
+    batch.begin(OPERATION.node, this.#flagsOf(metadata), path, extra);
+    batch.metadata(metadata);
+    batch.device(mode, major, minor);
+    if (extra > 0) batch.xattrs(metadata.xattrs);
+    return undefined;
   }
 
+  /** A hard link; both paths are below the layer's root. */
   link(path: ByteString, target: ByteString): Promise<void> | undefined {
-    return this.#reserve(recordBytes(path, target.length), () => {
-      const batch = this.#batch as BatchWriter;
-      batch.begin(OPERATION.link, 0, path, target.length);
-      batch.text(target);
-    });
+    const waiting = this.#reserve(this.#recordBytes(path, this.#prefix.length + target.length));
+    if (waiting !== undefined) return waiting.then(() => this.link(path, target));
+    const batch = this.#current();
+    batch.begin(OPERATION.link, 0, path, this.#prefix.length + target.length);
+    batch.text(target, this.#prefix);
+    return undefined;
   }
 
   /** Fails with IO_ERROR where a batch has failed; work after that makes no sense. */
@@ -138,40 +139,33 @@ export class BatchQueue {
     await this.#settled();
   }
 
-  /** Content goes on at `offset`, in a record of its own. */
-  #goOn(offset: number): Promise<void> | undefined {
-    return this.#reserve(recordBytes('', 0) + 8, () => {
-      this.#batch?.begin(OPERATION.more, 0, '', 0);
-      this.#batch?.position(offset);
-    });
+  #recordBytes(path: ByteString, extraBytes: number): number {
+    return recordBytes(this.#prefix.length + path.length, extraBytes);
   }
 
-  /** Runs `write` when there is room for `bytes`. */
-  #reserve(bytes: number, write: () => void): Promise<void> | undefined {
+  #current(): BatchWriter {
+    if (this.#batch === undefined) throw new TypeError('no batch has been begun');
+    return this.#batch;
+  }
+
+  /** Sees to a batch with room for a record of `bytes`; a promise where memory for it must be waited for, and asked for again after. */
+  #reserve(bytes: number): Promise<void> | undefined {
     if (this.#batch !== undefined) {
-      if (this.#batch.room >= bytes && this.#batch.entries < BATCH_ENTRIES) {
-        write();
-        return undefined;
-      }
+      if (this.#batch.room >= bytes && this.#batch.entries < BATCH_ENTRIES) return undefined;
       this.#flush();
     }
-    const memory = this.#pool.acquire();
-    const begin = (block: ArrayBuffer): void => {
-      if (block.byteLength < bytes) {
-        this.#pool.release(block);
-        this.#batch = new BatchWriter(new ArrayBuffer((bytes + 7) & ~7));
-      } else {
-        this.#batch = new BatchWriter(block);
-      }
-      write();
-    };
-    if (memory instanceof Promise) return memory.then(begin);
-    begin(memory);
+    const memory = bytes > BATCH_BYTES ? new ArrayBuffer((bytes + 7) & ~7) : this.#pool.acquire();
+    if (memory instanceof Promise) return this.#beginLater(memory);
+    this.#batch = new BatchWriter(memory, this.#prefix);
     return undefined;
   }
 
+  async #beginLater(memory: Promise<ArrayBuffer>): Promise<void> {
+    this.#batch = new BatchWriter(await memory, this.#prefix);
+  }
+
   #flush(): void {
-    const batch = this.#batch as BatchWriter;
+    const batch = this.#current();
     this.#batch = undefined;
     const thread = this.#submit({ memory: batch.memory, length: batch.length });
     this.#thread = this.#fileOpen ? thread : undefined;
@@ -185,7 +179,7 @@ export class BatchQueue {
       if (this.warnings.length < WARNINGS) this.warnings.push(...warnings.slice(0, WARNINGS));
       if (this.#underWay === 0) this.#idle?.();
     };
-    return this.#pool.submit({ ...batch, layer: this.#layer, target: this.#target }, done, this.#thread);
+    return this.#pool.submit({ ...batch, layer: this.#layer }, done, this.#thread);
   }
 
   async #settled(): Promise<void> {
@@ -202,7 +196,7 @@ export class BatchQueue {
       (privileged && (uid !== self.uid || gid !== self.gid) ? FLAG.chown : 0) |
       ((mode & 0o7000) !== 0 || (mode & umask) !== 0 ? FLAG.chmod : 0) |
       (xattrs.length > 0 ? FLAG.xattrs : 0) |
-      (modified.nanoseconds !== 0 || (accessed !== undefined && accessed.nanoseconds !== 0) ? FLAG.fraction : 0)
+      (isWhole(modified) && (accessed === undefined || isWhole(accessed)) ? 0 : FLAG.exactTimes)
     );
   }
 }

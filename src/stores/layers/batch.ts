@@ -6,7 +6,7 @@ import type { Timestamp, Xattr } from './tar-entry.ts';
  * path, what goes with it (extended attributes, or a link's target) and, for a file, its content. Nothing in it is an object, so handing
  * over 256 files costs one message.
  */
-export const BATCH_BYTES = 1024 * 1024 + 64 * 1024;
+export const BATCH_BYTES = 256 * 1024 + 64 * 1024;
 
 /** Entries in one batch at most: enough to make messages cheap, few enough that both threads get some of a small layer. */
 export const BATCH_ENTRIES = 256;
@@ -32,13 +32,12 @@ export const FLAG = {
   /** The file is as long as its size says, not only as its content. */
   sparse: 8,
   xattrs: 16,
-  /** Its times have fractions of a second. */
-  fraction: 32,
+  /** Its times are not ones that node:fs sets exactly: they have fractions, or are before the epoch, which it takes for now. */
+  exactTimes: 32,
 } as const;
 
 /** What all kinds of entries have. */
 export interface EntryMetadata {
-  /** With the type's bits for devices and FIFOs. */
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
@@ -67,8 +66,8 @@ const FLOAT = { modified: 7, accessed: 8, position: 9, size: 10 };
 const FIXED_BYTES = 88;
 
 /** Bytes that a record takes without its content. */
-export function recordBytes(path: ByteString, extraBytes: number): number {
-  return aligned(FIXED_BYTES + path.length + 1 + extraBytes);
+export function recordBytes(pathBytes: number, extraBytes: number): number {
+  return aligned(FIXED_BYTES + pathBytes + extraBytes);
 }
 
 /** Bytes that extended attributes take in a record. */
@@ -79,6 +78,7 @@ export function xattrsBytes(xattrs: readonly Xattr[]): number {
 /** Writes records into a block of memory. The caller sees to it that they fit. */
 export class BatchWriter {
   readonly memory: ArrayBuffer;
+  readonly #prefix: Buffer;
   readonly #bytes: Buffer;
   readonly #words: Uint32Array;
   readonly #floats: Float64Array;
@@ -87,8 +87,10 @@ export class BatchWriter {
   #end = 0;
   entries = 0;
 
-  constructor(memory: ArrayBuffer) {
+  /** `prefix` goes before every path. */
+  constructor(memory: ArrayBuffer, prefix: Buffer) {
     this.memory = memory;
+    this.#prefix = prefix;
     this.#bytes = Buffer.from(memory);
     this.#words = new Uint32Array(memory);
     this.#floats = new Float64Array(memory);
@@ -109,12 +111,13 @@ export class BatchWriter {
     this.#record = record;
     words[word + FIELD.operation] = operation;
     words[word + FIELD.flags] = flags;
-    words[word + FIELD.path] = path.length;
+    const pathBytes = this.#prefix.length + path.length;
+    words[word + FIELD.path] = pathBytes;
     words[word + FIELD.extra] = extraBytes;
     words[word + FIELD.data] = 0;
-    if (path !== '') this.#bytes.write(path, record + FIXED_BYTES, 'latin1');
-    this.#bytes[record + FIXED_BYTES + path.length] = 0;
-    this.#end = record + recordBytes(path, extraBytes);
+    this.#bytes.set(this.#prefix, record + FIXED_BYTES);
+    if (path !== '') this.#bytes.write(path, record + FIXED_BYTES + this.#prefix.length, 'latin1');
+    this.#end = record + recordBytes(pathBytes, extraBytes);
     words[word + FIELD.length] = this.#end - record;
     this.entries += 1;
   }
@@ -131,7 +134,9 @@ export class BatchWriter {
     this.#floats[(this.#record >> 3) + FLOAT.accessed] = accessed.seconds;
   }
 
-  device(major: number, minor: number): void {
+  /** Of a node: its mode with the type's bits. */
+  device(mode: number, major: number, minor: number): void {
+    this.#words[(this.#record >> 2) + FIELD.mode] = mode;
     this.#words[(this.#record >> 2) + FIELD.major] = major;
     this.#words[(this.#record >> 2) + FIELD.minor] = minor;
   }
@@ -145,8 +150,10 @@ export class BatchWriter {
   }
 
   /** The target of a link. */
-  text(text: ByteString): void {
-    this.#bytes.write(text, this.#extraStart(), 'latin1');
+  text(text: ByteString, prefix?: Buffer): void {
+    const start = this.#extraStart();
+    if (prefix !== undefined) this.#bytes.set(prefix, start);
+    this.#bytes.write(text, start + (prefix?.length ?? 0), 'latin1');
   }
 
   xattrs(xattrs: readonly Xattr[]): void {
@@ -160,21 +167,22 @@ export class BatchWriter {
     }
   }
 
-  /** Appends as much of `content` as there is room for; how much that was. */
-  append(content: Buffer): number {
+  /** Appends as much of `[from, end)` of `chunk` as there is room for; how much that was. */
+  append(chunk: Buffer, from: number, end: number): number {
     const word = this.#record >> 2;
     const data = this.#words[word + FIELD.data] as number;
     const start = this.#record + this.#headBytes(word) + data;
-    const part = Math.min(content.length, this.memory.byteLength - start);
-    content.copy(this.#bytes, start, 0, part);
+    const part = Math.min(end - from, this.memory.byteLength - start);
+    chunk.copy(this.#bytes, start, from, from + part);
     this.#words[word + FIELD.data] = data + part;
     this.#end = aligned(start + part);
     this.#words[word + FIELD.length] = this.#end - this.#record;
     return part;
   }
 
-  /** Where the content of the record in progress ends in its file. */
+  /** Where the content of the record in progress ends in its file; -1 where there is none yet. */
   get contentEnd(): number {
+    if (this.entries === 0) return -1;
     return (this.#floats[(this.#record >> 3) + FLOAT.position] as number) + (this.#words[(this.#record >> 2) + FIELD.data] as number);
   }
 
@@ -184,11 +192,11 @@ export class BatchWriter {
   }
 
   #headBytes(word: number): number {
-    return aligned(FIXED_BYTES + (this.#words[word + FIELD.path] as number) + 1 + (this.#words[word + FIELD.extra] as number));
+    return recordBytes(this.#words[word + FIELD.path] as number, this.#words[word + FIELD.extra] as number);
   }
 
   #extraStart(): number {
-    return this.#record + FIXED_BYTES + (this.#words[(this.#record >> 2) + FIELD.path] as number) + 1;
+    return this.#record + FIXED_BYTES + (this.#words[(this.#record >> 2) + FIELD.path] as number);
   }
 }
 
@@ -255,13 +263,21 @@ export class BatchReader {
   }
 
   get text(): Buffer {
-    const start = this.#record + FIXED_BYTES + this.#word(FIELD.path) + 1;
+    const start = this.#record + FIXED_BYTES + this.#word(FIELD.path);
     return this.#bytes.subarray(start, start + this.#word(FIELD.extra));
   }
 
-  get data(): Buffer {
-    const start = this.#record + aligned(FIXED_BYTES + this.#word(FIELD.path) + 1 + this.#word(FIELD.extra));
-    return this.#bytes.subarray(start, start + this.#word(FIELD.data));
+  /** All of the batch's bytes; content lies at {@link dataStart}. */
+  get bytes(): Buffer {
+    return this.#bytes;
+  }
+
+  get dataStart(): number {
+    return this.#record + recordBytes(this.#word(FIELD.path), this.#word(FIELD.extra));
+  }
+
+  get dataBytes(): number {
+    return this.#word(FIELD.data);
   }
 
   /** Copies: they are used after the batch's memory has gone back. */

@@ -7,8 +7,8 @@ import { unpackZstd } from './zstd.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
-/** Bytes of output per turn: node:zlib's own default of 16 KiB takes three times as long over a layer. */
-export const CHUNK_BYTES = 1024 * 1024;
+/** Bytes per turn: with node:zlib's own default of 16 KiB a layer takes three times as long, and past this the second-level cache is too small. */
+export const CHUNK_BYTES = 256 * 1024;
 
 /** The tar bytes of a layer, and how its blob is packed. */
 export interface Unpacked {
@@ -98,8 +98,11 @@ function unpack(blob: AsyncGenerator<Buffer>, compression: Compression): AsyncGe
   return stream === undefined ? unpackZstd(blob) : unpackThrough(blob, stream, 'zstd');
 }
 
-/** A few chunks may wait on both sides, so that the pool's thread inflates while this thread hashes and parses. */
-const QUEUES = { highWaterMark: 4 * CHUNK_BYTES };
+/**
+ * A few chunks may wait on both sides, so that the pool's thread inflates while this thread hashes and parses. In object mode they come out
+ * one by one; else node:stream would copy those that wait into one.
+ */
+const QUEUES = { writableHighWaterMark: 4 * CHUNK_BYTES, readableHighWaterMark: 4, readableObjectMode: true };
 
 /** In node:zlib since Node 22.15. */
 const createZstdDecompress = (zlib as { createZstdDecompress?: (options: object) => Transform & { bytesWritten: number } }).createZstdDecompress;

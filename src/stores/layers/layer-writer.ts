@@ -11,7 +11,7 @@ import { byteStringOf, bytesOfByteString, type ByteString } from './byte-string.
 import { nameOfPath, normalizeEntryName, parentOfPath } from './entry-name.ts';
 import { layerError, type LayerPlace } from './layer-error.ts';
 import { LayerTree, type LayerDirectory } from './layer-tree.ts';
-import { nanosecondsOf, type TarEntry } from './tar-entry.ts';
+import { isWhole, nanosecondsOf, type TarEntry } from './tar-entry.ts';
 import { findWhiteout, mayHaveXattr } from './whiteouts.ts';
 
 /**
@@ -63,11 +63,11 @@ export class LayerWriter {
     return undefined;
   }
 
-  /** Content of the last entry. */
-  content(bytes: Buffer, offset: number): Promise<void> | undefined {
+  /** Content of the last entry: the bytes `[start, end)` of `chunk` belong at `offset` of the file. */
+  content(chunk: Buffer, start: number, end: number, offset: number): Promise<void> | undefined {
     if (this.#remaining === 0) return undefined;
-    this.#remaining -= bytes.length;
-    const waiting = this.#queue.content(bytes, offset);
+    this.#remaining -= end - start;
+    const waiting = this.#queue.content(chunk, start, end, offset);
     if (this.#remaining > 0) return waiting;
     if (waiting !== undefined) return waiting.then(() => this.#queue.endFile());
     this.#queue.endFile();
@@ -81,7 +81,7 @@ export class LayerWriter {
       for (const path of paths) {
         const directory = this.#tree.directories.get(path);
         if (directory !== undefined) directory.opaque = true;
-        else if (!this.#tree.leaves.has(path)) await this.#queue.node(path, WHITEOUT, 0, 0);
+        else if (!this.#tree.leaves.has(path)) await this.#queue.node(path, WHITEOUT, S_IFCHR, 0, 0);
       }
     }
     await this.#queue.drain();
@@ -116,17 +116,7 @@ export class LayerWriter {
 
   #addFile(path: ByteString, entry: TarEntry): Promise<void> | undefined {
     this.#remaining = entry.stored;
-    const { mode, uid, gid, modified, accessed, size } = entry;
-    const waiting = this.#queue.file(path, {
-      mode,
-      uid,
-      gid,
-      modified,
-      accessed,
-      size,
-      xattrs: xattrsOf(entry),
-      sparse: entry.extents !== undefined,
-    });
+    const waiting = this.#queue.file(path, metadataOf(entry), entry.size, entry.extents !== undefined);
     if (entry.stored > 0) return waiting;
     if (waiting !== undefined) return waiting.then(() => this.#queue.endFile());
     this.#queue.endFile();
@@ -143,11 +133,11 @@ export class LayerWriter {
   /** Without privilege a device is an empty file, so that its name is there to bind a real one on. */
   #addNode(path: ByteString, entry: TarEntry, place: LayerPlace): Promise<void> | undefined {
     const { deviceMajor: major, deviceMinor: minor } = entry;
-    if (entry.kind === 'fifo') return this.#queue.node(path, { ...metadataOf(entry), mode: entry.mode | S_IFIFO }, 0, 0);
+    if (entry.kind === 'fifo') return this.#queue.node(path, metadataOf(entry), entry.mode | S_IFIFO, 0, 0);
     if (major < 0 || major > LARGEST_MAJOR || minor < 0 || minor > LARGEST_MINOR)
       throw layerError('LAYER_INVALID', `the device number ${major}:${minor} is out of range`, place);
     if (!this.#process.privileged) return this.#addFile(path, { ...entry, kind: 'file', size: 0, stored: 0 });
-    return this.#queue.node(path, { ...metadataOf(entry), mode: entry.mode | (entry.kind === 'block' ? S_IFBLK : S_IFCHR) }, major, minor);
+    return this.#queue.node(path, metadataOf(entry), entry.mode | (entry.kind === 'block' ? S_IFBLK : S_IFCHR), major, minor);
   }
 
   #addLink(path: ByteString, entry: TarEntry, place: LayerPlace): Promise<void> | undefined {
@@ -233,7 +223,7 @@ export class LayerWriter {
     // overlayfs lists a directory that only one layer has as it is, whiteouts too, unless it carries an origin; an empty one means 'unknown'.
     if (holdsWhiteouts) files.setXattr(path, 'trusted.overlay.origin', Buffer.alloc(0));
     if (mode !== (DIRECTORY_MODE & ~umask)) chmodSync(path, mode);
-    if (modified.nanoseconds === 0 && accessed.nanoseconds === 0) lutimesSync(path, accessed.seconds, modified.seconds);
+    if (isWhole(modified) && isWhole(accessed)) lutimesSync(path, accessed.seconds, modified.seconds);
     else files.setTimes(path, nanosecondsOf(accessed), nanosecondsOf(modified));
   }
 
@@ -258,18 +248,16 @@ const ASCII = /^[\0-\x7f]*$/;
 const EPOCH = { seconds: 0, nanoseconds: 0 };
 const IMPLIED: EntryMetadata = { mode: DIRECTORY_MODE, uid: 0, gid: 0, modified: EPOCH, accessed: undefined, xattrs: [] };
 /** Overlayfs looks at nothing but the type and the device number. */
-const WHITEOUT: EntryMetadata = { mode: S_IFCHR, uid: 0, gid: 0, modified: EPOCH, accessed: undefined, xattrs: [] };
+const WHITEOUT: EntryMetadata = { mode: 0, uid: 0, gid: 0, modified: EPOCH, accessed: undefined, xattrs: [] };
 
 /** A whiteout in the plain form: a file of that name, whatever the entry was. */
 function markerOf(entry: TarEntry): TarEntry {
   return { ...entry, kind: 'file', linkPath: '', size: 0, stored: 0, xattrs: [], extents: undefined };
 }
 
+/** An entry is its own metadata but for attributes that may not be set. */
 function metadataOf(entry: TarEntry): EntryMetadata {
-  const { mode, uid, gid, modified, accessed } = entry;
-  return { mode, uid, gid, modified, accessed, xattrs: xattrsOf(entry) };
-}
-
-function xattrsOf({ xattrs }: TarEntry): TarEntry['xattrs'] {
-  return xattrs.length === 0 ? xattrs : xattrs.filter(({ name }) => mayHaveXattr(name));
+  if (entry.xattrs.length === 0) return entry;
+  const { mode, uid, gid, modified, accessed, xattrs } = entry;
+  return { mode, uid, gid, modified, accessed, xattrs: xattrs.filter(({ name }) => mayHaveXattr(name)) };
 }

@@ -43,7 +43,8 @@ export class TarReader {
   #zeroBlocks = 0;
 
   #entry: TarEntry | undefined;
-  #content: Buffer = EMPTY;
+  #contentStart = 0;
+  #contentEnd = 0;
   #contentOffset = 0;
 
   /** The entry that the last 'entry' event began. */
@@ -54,7 +55,17 @@ export class TarReader {
 
   /** Of the last 'content' event: a slice of the chunk. */
   get content(): Buffer {
-    return this.#content;
+    return this.#chunk.subarray(this.#contentStart, this.#contentEnd);
+  }
+
+  /** Where {@link content} begins in the chunk, for those who can do without a slice. */
+  get contentStart(): number {
+    return this.#contentStart;
+  }
+
+  /** Where {@link content} ends in the chunk. */
+  get contentEnd(): number {
+    return this.#contentEnd;
   }
 
   /** Where {@link content} belongs in the file, in bytes. Between two of a sparse file lie its holes. */
@@ -217,7 +228,6 @@ export class TarReader {
     this.#extent = 0;
     this.#extentDone = 0;
     this.#contentOffset = 0;
-    this.#content = EMPTY;
     this.#state = 'content';
   }
 
@@ -239,7 +249,8 @@ export class TarReader {
         this.#extentDone = 0;
       }
     }
-    this.#content = this.#chunk.subarray(this.#at, this.#at + length);
+    this.#contentStart = this.#at;
+    this.#contentEnd = this.#at + length;
     this.#at += length;
     this.#remaining -= length;
     return true;

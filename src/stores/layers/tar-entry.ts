@@ -50,3 +50,8 @@ export interface Extent {
 export function nanosecondsOf(time: Timestamp): bigint {
   return BigInt(time.seconds) * 1_000_000_000n + BigInt(time.nanoseconds);
 }
+
+/** Whether node:fs sets this time exactly: it takes doubles, and a negative one for now. */
+export function isWhole({ seconds, nanoseconds }: Timestamp): boolean {
+  return nanoseconds === 0 && seconds >= 0;
+}

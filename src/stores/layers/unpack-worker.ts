@@ -6,8 +6,6 @@ import { BatchApplier } from './apply-batch.ts';
 export interface BatchMessage {
   readonly id: number;
   readonly layer: number;
-  /** Bytes, ending in a slash. */
-  readonly target: Uint8Array;
   readonly memory: ArrayBuffer | undefined;
   /** In bytes. */
   readonly length: number;
@@ -24,12 +22,12 @@ export interface BatchReply {
 const port = parentPort;
 if (port !== null) {
   const applier = new BatchApplier(openFileCalls());
-  port.on('message', ({ id, layer, target, memory, length }: BatchMessage) => {
+  port.on('message', ({ id, layer, memory, length }: BatchMessage) => {
     const reply = { id, memory, warnings: [] as readonly string[] };
     const transfer = memory === undefined ? [] : [memory];
     try {
       if (memory === undefined) applier.discard(layer);
-      else reply.warnings = applier.apply(layer, Buffer.from(target.buffer, target.byteOffset, target.byteLength), memory, length);
+      else reply.warnings = applier.apply(layer, memory, length);
       port.postMessage(reply satisfies BatchReply, transfer);
     } catch (error) {
       port.postMessage({ ...reply, error: plain(error) } satisfies BatchReply, transfer);

@@ -116,7 +116,8 @@ export class LayerUnpacker {
         bytes += chunk.length;
         reader.add(chunk);
         for (let event = reader.next(); event !== undefined; event = reader.next()) {
-          const waiting = event === 'entry' ? writer.entry(reader.entry) : writer.content(reader.content, reader.contentOffset);
+          const waiting =
+            event === 'entry' ? writer.entry(reader.entry) : writer.content(chunk, reader.contentStart, reader.contentEnd, reader.contentOffset);
           if (waiting !== undefined) await waiting;
         }
       }

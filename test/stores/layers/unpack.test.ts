@@ -29,6 +29,9 @@ describeRoot('unpack: what entries become', () => {
     const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex');
     const tree = await treeOf([
       directory('d', { mode: 0o2775, gid: 50, mtime: 7 }),
+      directory('old', { mtime: -7 }),
+      { name: 'd/old', mtime: -1 },
+      { name: 'd/old-link', type: '2', linkName: 'x', mtime: -2 },
       { name: 'd/f', content: 'hello', mode: 0o640, uid: 1000, gid: 1001, pax: [['mtime', '1700000000.123456789']] },
       { name: 'd/setuid', mode: 0o6711, uid: 1000, gid: 1000, content: 'x' },
       {
@@ -62,6 +65,9 @@ describeRoot('unpack: what entries become', () => {
       'd/loop': { type: 'block device', device: '7:300', mode: '0660', gid: 6 },
       'd/fifo': { type: 'fifo', mode: '0622' },
       'd/none': { mode: '0000', size: 6 },
+      old: { modified: -7_000_000_000n },
+      'd/old': { modified: -1_000_000_000n },
+      'd/old-link': { modified: -2_000_000_000n },
     });
   });
 

@@ -28,3 +28,13 @@ export function readOne(archive: Buffer): ReadEntry {
   if (entries.length !== 1 || entries[0] === undefined) throw new Error(`${entries.length} entries where one is expected`);
   return entries[0];
 }
+
+/** The entries alone: contents may be larger than memory. */
+export function readEntries(archive: Buffer): TarEntry[] {
+  const reader = new TarReader();
+  const entries: TarEntry[] = [];
+  reader.add(archive);
+  for (let event = reader.next(); event !== undefined; event = reader.next()) if (event === 'entry') entries.push(reader.entry);
+  reader.finish();
+  return entries;
+}
