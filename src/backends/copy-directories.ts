@@ -35,12 +35,12 @@ class CopyRun {
     this.task = task;
     this.wanted = wanted;
     this.stack = [...task.directories];
-    this.copier = new EntryCopier(
-      files,
-      task.defaults,
-      () => this.checkpoint(),
-      (what, error) => this.swallowed.push({ what: `${what} of ${showPathString(this.at)}`, error: plainError(error) }),
-    );
+    this.copier = new EntryCopier(files, {
+      defaults: task.defaults,
+      attributed: task.attributed,
+      checkpoint: () => this.checkpoint(),
+      onUnkept: (what, error) => this.swallowed.push({ what: `${what} of ${showPathString(this.at)}`, error: plainError(error) }),
+    });
   }
 
   work(): void {

@@ -40,15 +40,16 @@ export class EntryCopier {
   private readonly data: FileDataCopier;
   private readonly defaults: NewEntryDefaults;
   private readonly onUnkept: (what: string, error: unknown) => void;
+  private readonly attributed: ReadonlySet<string> | undefined;
   /** Reading must not touch the layer's own access times; only owners may ask for that. */
   private readFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NOATIME;
 
-  /** `onUnkept` hears of an attribute that could not be kept; `checkpoint` throws where the work has been aborted. */
-  constructor(files: FileCalls, defaults: NewEntryDefaults, checkpoint: () => void, onUnkept: (what: string, error: unknown) => void) {
+  constructor(files: FileCalls, options: EntryCopierOptions) {
     this.files = files;
-    this.data = new FileDataCopier(files, checkpoint);
-    this.defaults = defaults;
-    this.onUnkept = onUnkept;
+    this.data = new FileDataCopier(files, options.checkpoint);
+    this.defaults = options.defaults;
+    this.onUnkept = options.onUnkept;
+    this.attributed = options.attributed;
   }
 
   /** Makes nothing and gives the inode where `source` has other names too and `keepLinks` is set: which of them show is not known here. */
@@ -74,7 +75,7 @@ export class EntryCopier {
     if (this.ownersDiffer(stat)) lchownSync(pathBytes(target), Number(stat.uid), Number(stat.gid));
     if (!stat.isSymbolicLink()) chmodSync(pathBytes(target), permissionsOf(stat));
     this.copyXattrs(source, target);
-    setTimes(this.files, pathBytes(target), stat.atimeNs, stat.mtimeNs);
+    this.keepTimes(stat, target);
     return undefined;
   }
 
@@ -84,7 +85,7 @@ export class EntryCopier {
     if (this.ownersDiffer(stat)) lchownSync(pathBytes(target), Number(stat.uid), Number(stat.gid));
     this.copyXattrs(source, target);
     chmodSync(pathBytes(target), permissionsOf(stat));
-    setTimes(this.files, pathBytes(target), stat.atimeNs, stat.mtimeNs);
+    this.keepTimes(stat, target);
   }
 
   private openSource(source: PathString): number {
@@ -111,7 +112,7 @@ export class EntryCopier {
       // A change of owner, like a write, takes security.capability, setuid and setgid away: those come after it.
       this.copyXattrs(source, target);
       if (cloned || chowned || created !== mode || (mode & this.defaults.umask) !== 0) fchmodSync(to, mode);
-      setTimes(this.files, pathBytes(target), stat.atimeNs, stat.mtimeNs, to);
+      this.keepTimes(stat, target, to);
     } finally {
       closeSync(to);
     }
@@ -121,7 +122,13 @@ export class EntryCopier {
     return this.defaults.privileged && (Number(uid) !== this.defaults.uid || Number(gid) !== this.defaults.gid);
   }
 
+  private keepTimes({ atimeNs, mtimeNs }: BigIntStats, target: PathString, fd?: number): void {
+    const accessedNs = this.attributed === undefined ? atimeNs : atimeNs - (atimeNs % 1_000_000_000n);
+    setTimes(this.files, pathBytes(target), accessedNs, mtimeNs, fd);
+  }
+
   private copyXattrs(source: PathString, target: PathString): void {
+    if (this.attributed?.has(source) === false) return;
     for (const name of this.files.listXattrs(pathBytes(source))) {
       const text = name.toString('latin1');
       // What overlayfs notes for itself means something else in a tree that is no layer.
@@ -141,6 +148,16 @@ export class EntryCopier {
     if (isSystemError(error, 'ENOTSUP', 'EOPNOTSUPP')) return true;
     return !this.defaults.privileged && !name.startsWith('user.') && isSystemError(error, 'EPERM', 'EACCES');
   }
+}
+
+export interface EntryCopierOptions {
+  readonly defaults: NewEntryDefaults;
+  /** Throws where the work has been aborted. */
+  readonly checkpoint: () => void;
+  /** Hears of an attribute that could not be kept. */
+  readonly onUnkept: (what: string, error: unknown) => void;
+  /** Where every question costs a program: the only paths that have extended attributes. Access times are then kept to the second. */
+  readonly attributed?: ReadonlySet<string> | undefined;
 }
 
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;

@@ -8,15 +8,17 @@ import type { CopyResult, CopyTask, WorkerStart } from './copy-task.ts';
 export class CopyPool {
   readonly threads: number;
   private readonly idleMs: number;
+  private readonly adapter: WorkerStart['adapter'] | undefined;
   private readonly wanted = new Int32Array(new SharedArrayBuffer(4));
   /** How much of `wanted` the waiting tasks are. */
   private wantedByWaiting = 0;
   private readonly members = new Set<Member>();
   private readonly waiting: Waiting[] = [];
 
-  constructor({ threads = 2, idleMs = 10_000 }: { readonly threads?: number; readonly idleMs?: number } = {}) {
+  constructor({ threads = 2, idleMs = 10_000, adapter }: CopyPoolOptions = {}) {
     this.threads = threads;
     this.idleMs = idleMs;
+    this.adapter = adapter;
   }
 
   /**
@@ -54,7 +56,7 @@ export class CopyPool {
 
   private start(): Member | undefined {
     if (this.members.size >= this.threads) return undefined;
-    const start: WorkerStart = { wanted: this.wanted };
+    const start: WorkerStart = { wanted: this.wanted, ...(this.adapter !== undefined && { adapter: this.adapter }) };
     const worker = new Worker(new URL('./copy-worker.js', import.meta.url), { workerData: start, name: 'rootwright-copy' });
     const member: Member = { worker, current: undefined, retirement: undefined };
     let failure: unknown;
@@ -85,6 +87,13 @@ export class CopyPool {
       void member.worker.terminate();
     }, this.idleMs).unref();
   }
+}
+
+export interface CopyPoolOptions {
+  readonly threads?: number;
+  /** How long a thread waits for work before it stops, in milliseconds. */
+  readonly idleMs?: number;
+  readonly adapter?: WorkerStart['adapter'];
 }
 
 interface Member {

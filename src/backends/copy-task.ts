@@ -8,6 +8,8 @@ export interface CopyTask {
   /** Set to 1 to make the worker stop at the next entry, or the next piece of a large file. */
   readonly aborted: Int32Array;
   readonly defaults: NewEntryDefaults;
+  /** Set where calls on files go through programs: the paths of all layers that have extended attributes, so that only those are asked. */
+  readonly attributed?: ReadonlySet<string>;
   /** For 'directories': each exists at `target`, empty. */
   readonly directories: readonly DirectoryTask[];
   /** For 'links': all visible names of each inode. */
@@ -61,7 +63,9 @@ export interface PlainError {
   readonly syscall?: string;
 }
 
-/** Tells all workers of a pool how many others wait for work, so that one with more than it needs gives some back. */
 export interface WorkerStart {
+  /** How many threads wait for work, so that one with more than it needs gives some back. */
   readonly wanted: Int32Array;
+  /** How calls on files are made; the quickest way there is where unset. */
+  readonly adapter?: 'util-linux';
 }

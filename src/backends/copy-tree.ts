@@ -13,6 +13,8 @@ export interface CopyTreeRequest {
   /** An empty directory of ours. */
   readonly target: string;
   readonly defaults: NewEntryDefaults;
+  /** As {@link CopyTask.attributed}. */
+  readonly attributed?: ReadonlySet<string>;
 }
 
 /**
@@ -160,7 +162,17 @@ class TreeCopy {
   }
 
   private task(kind: CopyTask['kind'], work: Partial<Pick<CopyTask, 'directories' | 'links' | 'unfinished'>>): CopyTask {
-    return { kind, aborted: this.aborted, defaults: this.request.defaults, directories: [], links: [], unfinished: [], ...work };
+    const { defaults, attributed } = this.request;
+    return {
+      kind,
+      aborted: this.aborted,
+      defaults,
+      ...(attributed !== undefined && { attributed }),
+      directories: [],
+      links: [],
+      unfinished: [],
+      ...work,
+    };
   }
 }
 

@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, lstatSync, mkdirSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { throwIfAborted } from '../errors.ts';
+import { RootwrightError, throwIfAborted } from '../errors.ts';
+import { findXattrs } from '../linux/find-xattrs.ts';
 import { isSystemError } from '../linux/system-error.ts';
 import { copyPartialDir, rootfsIdOf, scratchDir } from '../paths/provisioner.ts';
 import type { Backend, DestroyRequest, ProvisionedRootfs, ProvisionRequest } from './backend.ts';
@@ -8,7 +9,7 @@ import type { BackendOptions } from './backend-options.ts';
 import type { NewEntryDefaults } from './copy-entry.ts';
 import { CopyPool } from './copy-pool.ts';
 import { copyTree, finishDirectories, type CopyTreeRequest } from './copy-tree.ts';
-import { ioError, makeDirectory, removeEmptyDirectory, removeWithMounts, rootfsExists } from './directories.ts';
+import { ioError, makeDirectory, reasonOf, removeEmptyDirectory, removeWithMounts, rootfsExists } from './directories.ts';
 import { isPlainRootOpaque, surveyLayers } from './layer-survey.ts';
 import { checkLayerCount } from './layered-mount.ts';
 import { detachStack } from './mount-point.ts';
@@ -35,7 +36,10 @@ export class CopyBackend implements Backend {
   /** `threads` copy at once, over all provisions of this backend. */
   constructor(options: BackendOptions & { readonly threads?: number }) {
     this.options = options;
-    this.pool = new CopyPool(options.threads === undefined ? {} : { threads: options.threads });
+    this.pool = new CopyPool({
+      ...(options.threads !== undefined && { threads: options.threads }),
+      ...(options.kernel.name === 'util-linux' && { adapter: options.kernel.name }),
+    });
   }
 
   async provision({ layers, rootfs, backendDir }: ProvisionRequest, signal?: AbortSignal): Promise<ProvisionedRootfs> {
@@ -44,7 +48,9 @@ export class CopyBackend implements Backend {
     checkLayerCount('copy', layers);
     if (lstatSync(rootfs, { throwIfNoEntry: false }) !== undefined) throw rootfsExists(rootfs);
     const scratch = scratchDir(backendDir, rootfsIdOf(rootfs));
-    const request = this.prepare(layers, scratch);
+    const prepared = this.prepare(layers, scratch);
+    const attributed = await this.findAttributed(prepared.layers, signal);
+    const request = { ...prepared, ...(attributed !== undefined && { attributed }) };
     const { onSwallowed } = this.options;
     const unfinished = await copyTree(this.pool, request, signal, onSwallowed);
     throwIfAborted(signal, what);
@@ -71,6 +77,17 @@ export class CopyBackend implements Backend {
       return mounts > 0 || hadRootfs || hadScratch;
     } catch (error) {
       throw ioError(`cannot remove the copied rootfs ${rootfs}`, rootfs, error);
+    }
+  }
+
+  /** Without system calls every question about a file starts a program, so one program is asked about all of them. */
+  private async findAttributed(layers: readonly string[], signal?: AbortSignal): Promise<ReadonlySet<string> | undefined> {
+    if (this.options.kernel.name !== 'util-linux') return undefined;
+    try {
+      return await findXattrs(layers, signal);
+    } catch (error) {
+      throwIfAborted(signal, 'reading the attributes of the layers');
+      throw new RootwrightError('COPY_FAILED', `cannot read the extended attributes of the layers: ${reasonOf(error)}`, { cause: error });
     }
   }
 
