@@ -96,13 +96,22 @@ describe('docs/conformance.md', () => {
 
   it('has a row for every test of Mesos and every defect that it is about', () => {
     const ids = rows.flatMap((row) => /^\| ([A-Z]{1,2}\d+) \|/.exec(row)?.[1] ?? []);
-    expect(ids).toEqual(
-      [
-        ...[numbered('BK', 1, 6), ['PA1'], numbered('DS', 1, 6), numbered('PD', 6, 8), ['PD12'], numbered('AP', 4, 6), numbered('FS', 1, 8)],
-        ...[['CK1'], ['RM1'], numbered('RW', 1, 5), numbered('MU', 1, 3), numbered('SQ', 1, 4), numbered('FU', 1, 5), ['CO1', 'CO2'], ['ME1']],
-        numbered('R', 1, 15),
-      ].flat(),
-    );
+    const ofMesos = [
+      numbered('BK', 1, 6),
+      ['PA1'],
+      numbered('DS', 1, 6),
+      numbered('PD', 6, 8),
+      ['PD12'],
+      numbered('AP', 4, 6),
+      numbered('FS', 1, 8),
+      ['CK1', 'RM1'],
+      numbered('RW', 1, 5),
+      numbered('MU', 1, 3),
+      numbered('SQ', 1, 4),
+      numbered('FU', 1, 5),
+      ['CO1', 'CO2', 'ME1'],
+    ].flat();
+    expect(ids).toEqual([...ofMesos, ...numbered('R', 1, 15)]);
   });
 
   it('names tests that exist', () => {

@@ -8,7 +8,7 @@ describe('[ME1] metrics', () => {
     metrics.increment('provisions_total', { backend: 'overlay', outcome: 'ok' });
     metrics.increment('provisions_total', { backend: 'copy', outcome: 'failed' });
     metrics.increment('unpacked_bytes_total', {}, 4096);
-    expect(Object.values(metrics.snapshot()).toSorted()).toEqual([1, 2, 4096]);
+    expect(new Set(Object.values(metrics.snapshot()))).toEqual(new Set([1, 2, 4096]));
   });
 
   it('timers know how often, how long in all, and the longest', () => {
