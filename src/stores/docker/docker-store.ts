@@ -155,7 +155,8 @@ export class DockerStore implements Store {
     await Promise.all(this.#context.background);
     await this.#context.sweeper.idle();
     this.#flushUses();
-    await (await this.#unpacker)?.close();
+    const unpacker = await this.#unpacker?.catch(() => undefined);
+    await unpacker?.close();
   }
 
   /** The image where all of it is on disk (mesos.md 4.2, DS4). Synchronous: this is what every provision waits for. */
