@@ -97,7 +97,7 @@ function abortSoon(after: number | undefined): AbortSignal | undefined {
 
 async function runStep(world: World, stage: Stage, model: Model, { operations, fault, kill }: Step): Promise<void> {
   const stopFaults = fault === undefined ? undefined : world.failCall(fault.call, fault.errno);
-  const done: Done[] = operations.map(({ kind, ...rest }) => ({ kind, id: 'id' in rest ? rest.id : '' }) as Done);
+  const done: Done[] = operations.map((operation) => ('id' in operation ? { kind: operation.kind, id: operation.id } : { kind: operation.kind }));
   const running = operations.map((operation, index) => run(world, stage, operation, (outcome) => (done[index] = outcome)));
   if (kill === undefined) {
     await world.scheduler.waitFor(Promise.all(running));
