@@ -32,15 +32,25 @@ export interface LoggerOptions {
  */
 export async function createLogger(options: LoggerOptions = {}): Promise<PinoLogger> {
   const { destination, pino, stdSerializers } = await import('pino');
-  return pino(
+  const logger = pino(
     {
       name: 'rootwright',
       level: options.level ?? 'info',
       serializers: { err: stdSerializers.errWithCause },
-      formatters: { level: (level) => ({ level }), log: (facts) => redactSecrets(facts), bindings: (bindings) => redactSecrets(bindings) },
+      formatters: { level: (level) => ({ level }), log: (facts) => redactSecrets(facts) },
     },
     options.write === undefined ? destination({ fd: options.fd ?? 2, sync: true }) : { write: options.write },
   );
+  return hideSecretsInBindings(logger);
+}
+
+/** pino's formatters do not see the bindings of children. Its children inherit from their parent, so this holds for all of them. */
+function hideSecretsInBindings(logger: PinoLogger): PinoLogger {
+  const plain = Object.getPrototypeOf(logger) as PinoLogger;
+  logger.child = function (this: PinoLogger, ...[bindings, ...rest]: Parameters<PinoLogger['child']>) {
+    return plain.child.call(this, redactSecrets(bindings), ...rest);
+  } as PinoLogger['child'];
+  return logger;
 }
 
 const SECRET_KEY = /^(?:proxy-)?authorization$|password|passwd|secret|token$|^auths?$|credentials?$|^cookie$|api[-_]?key$/i;
