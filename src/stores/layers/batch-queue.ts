@@ -22,6 +22,7 @@ export class BatchQueue {
   readonly #pool: WorkerPool;
   readonly #process: Process;
   readonly #layer: number;
+  readonly #target: string;
   /** Of every path: the target and a slash. */
   readonly #prefix: Buffer;
   #batch: BatchWriter | undefined;
@@ -38,6 +39,7 @@ export class BatchQueue {
     this.#pool = pool;
     this.#process = process;
     this.#layer = layer;
+    this.#target = target;
     this.#prefix = Buffer.from(`${target}/`);
   }
 
@@ -179,7 +181,7 @@ export class BatchQueue {
       if (this.warnings.length < WARNINGS) this.warnings.push(...warnings.slice(0, WARNINGS));
       if (this.#underWay === 0) this.#idle?.();
     };
-    return this.#pool.submit({ ...batch, layer: this.#layer }, done, this.#thread);
+    return this.#pool.submit({ ...batch, layer: this.#layer, target: this.#target }, done, this.#thread);
   }
 
   async #settled(): Promise<void> {

@@ -46,7 +46,7 @@ export interface EntryMetadata {
   readonly xattrs: readonly Xattr[];
 }
 
-/** 32-bit words of the fixed part, and 64-bit floats in it. */
+/** 32-bit words of the fixed part. The times are two struct timespec of 64-bit numbers, for futimens(2). */
 const FIELD = {
   operation: 0,
   flags: 1,
@@ -59,15 +59,16 @@ const FIELD = {
   path: 8,
   extra: 9,
   data: 10,
-  modified: 11,
   accessed: 12,
+  modified: 16,
 };
-const FLOAT = { modified: 7, accessed: 8, position: 9, size: 10 };
-const FIXED_BYTES = 88;
+/** 64-bit floats in it. */
+const FLOAT = { position: 10, size: 11 };
+const FIXED_BYTES = 96;
 
 /** Bytes that a record takes without its content. */
 export function recordBytes(pathBytes: number, extraBytes: number): number {
-  return aligned(FIXED_BYTES + pathBytes + extraBytes);
+  return aligned(FIXED_BYTES + pathBytes + 1 + extraBytes);
 }
 
 /** Bytes that extended attributes take in a record. */
@@ -117,6 +118,7 @@ export class BatchWriter {
     words[word + FIELD.data] = 0;
     this.#bytes.set(this.#prefix, record + FIXED_BYTES);
     if (path !== '') this.#bytes.write(path, record + FIXED_BYTES + this.#prefix.length, 'latin1');
+    this.#bytes[record + FIXED_BYTES + pathBytes] = 0;
     this.#end = record + recordBytes(pathBytes, extraBytes);
     words[word + FIELD.length] = this.#end - record;
     this.entries += 1;
@@ -128,10 +130,8 @@ export class BatchWriter {
     words[word + FIELD.mode] = mode;
     words[word + FIELD.uid] = uid;
     words[word + FIELD.gid] = gid;
-    words[word + FIELD.modified] = modified.nanoseconds;
-    words[word + FIELD.accessed] = accessed.nanoseconds;
-    this.#floats[(this.#record >> 3) + FLOAT.modified] = modified.seconds;
-    this.#floats[(this.#record >> 3) + FLOAT.accessed] = accessed.seconds;
+    writeTime(words, word + FIELD.accessed, accessed);
+    writeTime(words, word + FIELD.modified, modified);
   }
 
   /** Of a node: its mode with the type's bits. */
@@ -196,7 +196,7 @@ export class BatchWriter {
   }
 
   #extraStart(): number {
-    return this.#record + FIXED_BYTES + (this.#words[(this.#record >> 2) + FIELD.path] as number);
+    return this.#record + FIXED_BYTES + (this.#words[(this.#record >> 2) + FIELD.path] as number) + 1;
   }
 }
 
@@ -245,10 +245,14 @@ export class BatchReader {
     return this.#word(FIELD.minor);
   }
   get modified(): Timestamp {
-    return { seconds: this.#float(FLOAT.modified), nanoseconds: this.#word(FIELD.modified) };
+    return readTime(this.#words, (this.#record >> 2) + FIELD.modified);
   }
   get accessed(): Timestamp {
-    return { seconds: this.#float(FLOAT.accessed), nanoseconds: this.#word(FIELD.accessed) };
+    return readTime(this.#words, (this.#record >> 2) + FIELD.accessed);
+  }
+  /** Where in {@link bytes} the times lie, as futimens(2) takes them. */
+  get timesStart(): number {
+    return this.#record + 4 * FIELD.accessed;
   }
   get position(): number {
     return this.#float(FLOAT.position);
@@ -257,13 +261,18 @@ export class BatchReader {
     return this.#float(FLOAT.size);
   }
 
+  /** Where in {@link bytes} the path begins; a NUL follows it. */
+  get pathStart(): number {
+    return this.#record + FIXED_BYTES;
+  }
+
   get path(): Buffer {
     const start = this.#record + FIXED_BYTES;
     return this.#bytes.subarray(start, start + this.#word(FIELD.path));
   }
 
   get text(): Buffer {
-    const start = this.#record + FIXED_BYTES + this.#word(FIELD.path);
+    const start = this.#record + FIXED_BYTES + this.#word(FIELD.path) + 1;
     return this.#bytes.subarray(start, start + this.#word(FIELD.extra));
   }
 
@@ -300,6 +309,18 @@ export class BatchReader {
   #float(field: number): number {
     return this.#floats[(this.#record >> 3) + field] as number;
   }
+}
+
+function writeTime(words: Uint32Array, at: number, { seconds, nanoseconds }: Timestamp): void {
+  // Storing takes numbers modulo 2^32, so negative ones come out in two's complement.
+  words[at] = seconds;
+  words[at + 1] = Math.floor(seconds / 2 ** 32);
+  words[at + 2] = nanoseconds;
+  words[at + 3] = 0;
+}
+
+function readTime(words: Uint32Array, at: number): Timestamp {
+  return { seconds: ((words[at + 1] as number) | 0) * 2 ** 32 + (words[at] as number), nanoseconds: words[at + 2] as number };
 }
 
 function aligned(bytes: number): number {

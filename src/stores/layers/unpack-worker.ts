@@ -1,11 +1,14 @@
 import { parentPort } from 'node:worker_threads';
 import { openFileCalls } from '../../linux/file-calls.ts';
+import { openMemoryCalls } from '../../linux/memory-calls.ts';
 import { BatchApplier } from './apply-batch.ts';
 
 /** To a thread: a batch to carry out, or a layer to let go of where there is no batch. */
 export interface BatchMessage {
   readonly id: number;
   readonly layer: number;
+  /** The directory of the layer. */
+  readonly target: string;
   readonly memory: ArrayBuffer | undefined;
   /** In bytes. */
   readonly length: number;
@@ -21,13 +24,13 @@ export interface BatchReply {
 
 const port = parentPort;
 if (port !== null) {
-  const applier = new BatchApplier(openFileCalls());
-  port.on('message', ({ id, layer, memory, length }: BatchMessage) => {
+  const applier = new BatchApplier(openFileCalls(), openMemoryCalls());
+  port.on('message', ({ id, layer, target, memory, length }: BatchMessage) => {
     const reply = { id, memory, warnings: [] as readonly string[] };
     const transfer = memory === undefined ? [] : [memory];
     try {
       if (memory === undefined) applier.discard(layer);
-      else reply.warnings = applier.apply(layer, memory, length);
+      else reply.warnings = applier.apply(layer, target, memory, length);
       port.postMessage(reply satisfies BatchReply, transfer);
     } catch (error) {
       port.postMessage({ ...reply, error: plain(error) } satisfies BatchReply, transfer);

@@ -126,7 +126,7 @@ export class Thread {
    * when it answers. Layer 0 is nobody's.
    */
   async end(): Promise<void> {
-    await new Promise<void>((resolve) => this.submit({ layer: 0, memory: undefined, length: 0 }, () => resolve()));
+    await new Promise<void>((resolve) => this.submit({ layer: 0, target: '', memory: undefined, length: 0 }, () => resolve()));
     this.#worker.removeAllListeners('exit');
     await this.#worker.terminate();
   }
