@@ -66,11 +66,15 @@ export class FileDataCopier {
   }
 }
 
-/** Read and written in one piece; the L2 cache holds it. */
-const PIECE_BYTES = 512 * 1024;
+/**
+ * Read and written in one piece. Larger writes make the kernel look for larger pages: with 512 KiB the same files took two to three times as
+ * long on ext4. copy_file_range(2) is a third quicker still for large files; but it marks the layer's file as read, and can't be stopped.
+ */
+const PIECE_BYTES = 64 * 1024;
 /** A smaller file costs less to write than to share. */
 const CLONE_BYTES = 4096n;
 const BLOCK_BYTES = 4096;
+
 const ZEROS = Buffer.alloc(BLOCK_BYTES);
 
 function writeFully(fd: number, data: Buffer, position: number): void {
