@@ -6,11 +6,11 @@ import type { ImageInfo, Platform, PullProgress } from '../stores/store.ts';
 import { rewriteCheckpoint, writeFirstCheckpoint } from './checkpoint-file.ts';
 import type { Container, Rootfs } from './container-table.ts';
 import { swallow, type ProvisionerParts } from './parts.ts';
-import type { PullTable } from './pull.ts';
+import type { NamedImage, PullTable } from './pull.ts';
 import { removeBackendDirectories, removeEmptyContainer, removeFile } from './remove-container.ts';
 
 export interface ProvisionRequest {
-  readonly image: string;
+  readonly image: NamedImage;
   readonly backend: Backend;
   readonly cached?: boolean | undefined;
   readonly platform?: Platform | undefined;
@@ -46,8 +46,8 @@ export async function provisionRootfs(
   signal: AbortSignal,
 ): Promise<Provisioned> {
   const { backend } = request;
-  const { image: name, cached, platform, onProgress } = request;
-  const image = await pulls.get({ image: name, form: backend.form, cached, platform, onProgress }, signal);
+  const { cached, platform, onProgress } = request;
+  const image = await pulls.get({ image: request.image, form: backend.form, cached, platform, onProgress }, signal);
   signal.throwIfAborted();
   const rootfs: Rootfs = {
     id: randomUUID(),

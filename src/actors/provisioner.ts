@@ -102,10 +102,10 @@ export class Provisioner extends Process {
     throwIfAborted(`provision of ${id}`, signal);
     const containerId = parseContainerId(id);
     const backend = this.#parts.chooseBackend(options.backend);
-    this.#pulls.storeFor(image).normalize(image); // a bad name fails before anything is made
+    const named = this.#pulls.understand(image);
     this.#refuseUnderDoomed(containerId);
     const container = this.#containers.ensure(containerId);
-    const request = { ...options, image, backend };
+    const request = { ...options, image: named, backend };
     const started = performance.now();
     try {
       const provisioned = await container.provision(
@@ -155,7 +155,8 @@ export class Provisioner extends Process {
     this.#ready();
     const form = options.form ?? this.#parts.chooseBackend().form;
     const aborted = this.#orClosing(signal);
-    return this.#lock.read(() => this.#pulls.get({ ...options, image, form }, aborted), aborted);
+    const named = this.#pulls.understand(image);
+    return this.#lock.read(() => this.#pulls.get({ ...options, image: named, form }, aborted), aborted);
   }
 
   /** Every container, those under way included, in the order in which they came to be known. */

@@ -25,10 +25,10 @@ export async function pruneStores(
 ): Promise<PruneReport> {
   try {
     const keepIds = idsInUse(containers);
-    const exclude = (request.exclude ?? []).map((image) => ({ store: pulls.storeFor(image), image }));
+    const exclude = (request.exclude ?? []).map((image) => pulls.understand(image));
     const total = { images: [] as string[], layers: [] as string[], bytes: 0 };
     for (const store of parts.stores) {
-      const keepImages = exclude.filter((excluded) => excluded.store === store).map(({ image }) => store.normalize(image));
+      const keepImages = exclude.filter((excluded) => excluded.store === store).map(({ name }) => name);
       const { images, layers, bytes } = await store.prune({ keepImages, keepIds, dryRun: request.dryRun ?? false });
       total.images.push(...images);
       total.layers.push(...layers);

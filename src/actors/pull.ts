@@ -4,8 +4,14 @@ import type { GetOptions, ImageInfo, Platform, PullProgress, Store } from '../st
 import { shareWork, type SharedWork } from './runtime/shared-work.ts';
 import type { ProvisionerParts } from './parts.ts';
 
+/** An image name, understood: its store and its canonical form. */
+export interface NamedImage {
+  readonly store: Store;
+  readonly name: string;
+}
+
 export interface PullRequest {
-  readonly image: string;
+  readonly image: NamedImage;
   readonly form: LayerForm;
   /** False: the source is asked again though the image is present. */
   readonly cached?: boolean | undefined;
@@ -33,10 +39,10 @@ export class PullTable {
     return this.#pulls.size;
   }
 
-  /** The store for `image`. Fails with INVALID_IMAGE_NAME where none takes such a name. */
-  storeFor(image: string): Store {
+  /** What `image` names. Fails with INVALID_IMAGE_NAME, IMAGE_UNSUPPORTED. */
+  understand(image: string): NamedImage {
     const store = this.#parts.stores.find((candidate) => candidate.accepts(image));
-    if (store !== undefined) return store;
+    if (store !== undefined) return { store, name: store.normalize(image) };
     throw new RootwrightError(
       'INVALID_IMAGE_NAME',
       `no store takes the image name ${JSON.stringify(image)}; write oci:DIR[:tag] or docker-archive:FILE[:ref]`,
@@ -51,8 +57,7 @@ export class PullTable {
    * others wait, for the last only when the pull has really stopped.
    */
   async get(request: PullRequest, signal?: AbortSignal): Promise<ImageInfo> {
-    const store = this.storeFor(request.image);
-    const name = store.normalize(request.image);
+    const { store, name } = request.image;
     const cached = request.cached ?? true;
     const platform = request.platform ?? this.#parts.platform;
     const { os = '', architecture = '', variant = '' } = platform ?? {};
