@@ -1,7 +1,10 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createActor, initialTransition, transition, waitFor } from 'xstate';
 import { getShortestPaths } from 'xstate/graph';
 import { containerMachine, type ContainerEvent } from '../../src/actors/container.ts';
+import { repository } from '../support/repository.ts';
 
 const work = (): Promise<boolean> => Promise.resolve(true);
 const begin: ContainerEvent = { type: 'begin', work };
@@ -109,6 +112,14 @@ describe('the container machine', () => {
       if (JSON.stringify(state.value).includes('working')) expect(state.context.running).toEqual([]);
       if (state.value === 'provisioned' || state.value === 'absent') expect([state.context.running, state.context.claims]).toEqual([[], 0]);
     }
+  });
+
+  it('is drawn in docs/explanation/lifecycle.md with every state', () => {
+    const drawing = /```mermaid\n(.*?)```/s.exec(readFileSync(join(repository, 'docs/explanation/lifecycle.md'), 'utf8'))?.[1] ?? '';
+    const drawn = new Set([...drawing.matchAll(/\w+/g)].map(([word]) => word));
+    const states = Object.keys(containerMachine.states).filter((name) => name !== 'idle');
+    for (const name of [...states, ...Object.keys(containerMachine.states['destroying']?.states ?? {})]) expect(drawn).toContain(name);
+    expect(states).toHaveLength(5);
   });
 
   it('runs the work that the events bring, and leaves a state only when it has settled', async () => {
