@@ -67,7 +67,7 @@ describe('TerminalProgress', () => {
   });
 
   it('survives sizes that are not known or wrong', () => {
-    const { screen, progress } = start();
+    const { screen, progress } = start({ columns: 0, rows: 0 });
     progress.update({ ...layer('a', 'unpacking', 5), totalBytes: 0 });
     progress.update(layer('b', 'unpacking', 500));
     progress.draw();

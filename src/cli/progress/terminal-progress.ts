@@ -4,7 +4,7 @@ import type { Style } from '../style.ts';
 import { formatBytes, shortDigest } from '../text.ts';
 import { LayerStates, isFinal } from './layer-states.ts';
 
-/** The part of a terminal that the lines are drawn on. */
+/** The part of a terminal that the lines are drawn on. A size of 0, as some pseudo terminals have, is as good as none. */
 export interface Terminal {
   readonly columns?: number;
   readonly rows?: number;
@@ -62,7 +62,7 @@ export class TerminalProgress implements StatusLines {
   /** Layers at work come first where the terminal is too low for all; the last line then counts the others. */
   #lines(): string[] {
     const layers = this.#states.all();
-    const room = Math.max(1, (this.#terminal.rows ?? DEFAULT_ROWS) - 2);
+    const room = Math.max(1, (this.#terminal.rows || DEFAULT_ROWS) - 2);
     if (layers.length <= room) return layers.map((layer) => this.#line(layer));
     const atWork = layers.filter((layer) => layer.state === 'unpacking').slice(0, room - 1);
     const finished = layers.filter(isFinal).length;
@@ -75,7 +75,7 @@ export class TerminalProgress implements StatusLines {
     if (layer.state === 'exists') return name + this.#style('dim', 'present already');
     if (layer.state === 'done') return `${name}${this.#style('green', 'unpacked')}  ${formatBytes(layer.totalBytes)}`;
     // A line that wraps would spoil the count of lines to clear.
-    return name + this.#bar(layer, (this.#terminal.columns ?? DEFAULT_COLUMNS) - 1 - name.length);
+    return name + this.#bar(layer, (this.#terminal.columns || DEFAULT_COLUMNS) - 1 - name.length);
   }
 
   #bar({ bytes, totalBytes }: PullProgress, room: number): string {
