@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { diffTrees, readTree, showDifference, type Tree } from '../support/tree.ts';
-import { explain, impliedParents, rootTime } from '../images/exceptions.ts';
+import { diffTrees, readTree, showDifference, type ContentCache, type Tree } from '../support/tree.ts';
 
 /**
  * What lies below a root directory, found by walking the disk and reading the mount table: nothing of the engine is used here, so that its
@@ -18,14 +17,14 @@ export interface Inspection {
 }
 
 /** Looks at the containers. */
-export function inspectContainers(root: string): Inspection {
+export function inspectContainers(root: string, cache: ContentCache): Inspection {
   const provisioner = join(root, 'provisioner');
   const rootfses = new Map<string, Tree>();
   const names: string[] = [];
   walk(provisioner, (path, name) => {
     names.push(relative(provisioner, path));
     if (!/\/rootfses\/[^/]+$/.test(path)) return /^(upperdir|workdir|partial)$/.test(name) ? 'leave' : 'enter';
-    rootfses.set(path, readTree(path));
+    rootfses.set(path, readTree(path, cache));
     return 'leave';
   });
   return { mounts: mountsBelow(root), names: names.toSorted(), rootfses };
@@ -44,7 +43,7 @@ export function compareContainers(before: Inspection, after: Inspection): string
 }
 
 /** What is wrong with the store: leftovers, damaged files, layers that differ from `pristine` (path below layers/ → tree). */
-export function inspectStore(root: string, pristine: ReadonlyMap<string, Tree>): string[] {
+export function inspectStore(root: string, pristine: ReadonlyMap<string, Tree>, cache: ContentCache): string[] {
   const store = join(root, 'store', 'docker');
   const leftovers = ['staging', 'gc'].flatMap((name) => listNames(join(store, name)).map((entry) => `left over: ${name}/${entry}`));
   const temporaries = ['images', 'configs'].flatMap((name) => listNames(join(store, name)).filter((entry) => entry.endsWith('.tmp')));
@@ -57,22 +56,39 @@ export function inspectStore(root: string, pristine: ReadonlyMap<string, Tree>):
           .digest('hex')}`,
     )
     .map((digest) => `configs/${digest} is not what its name says`);
-  const layers = [...readLayers(root)].flatMap(([path, tree]) => {
+  const layers = [...readLayers(root, cache)].flatMap(([path, tree]) => {
     const whole = pristine.get(path);
     if (whole === undefined) return [`layers/${path} is of no image`];
-    return explain(diffTrees(whole, tree), [rootTime, impliedParents]).unexplained.map(
-      (difference) => `layers/${path}: ${showDifference(difference)}`,
-    );
+    return diffTrees(whole, tree).map((difference) => `layers/${path}: ${showDifference(difference)}`);
   });
-  return [...leftovers, ...temporaries.map((name) => `left over: ${name}`), ...configs, ...layers, ...listNames(join(root, 'quarantine'))];
+  return [
+    ...leftovers,
+    ...temporaries.map((name) => `left over: ${name}`),
+    ...configs,
+    ...halfLayers(root),
+    ...layers,
+    ...listNames(join(root, 'quarantine')),
+  ];
 }
 
 /** Every form of every layer in the store: `<diff id>/<form directory>` → its tree. */
-export function readLayers(root: string): Map<string, Tree> {
+export function readLayers(root: string, cache: ContentCache): Map<string, Tree> {
   const layers = join(root, 'store', 'docker', 'layers');
-  const trees = new Map<string, Tree>();
-  for (const id of listNames(layers)) for (const form of listNames(join(layers, id))) trees.set(`${id}/${form}`, readTree(join(layers, id, form)));
-  return trees;
+  return new Map(layerFiles(root).flatMap((path) => (path.endsWith('.json') ? [] : [[path, readTree(join(layers, path), cache)]])));
+}
+
+/** Beside the directory of each form lie the facts about it, `<form directory>.json`: one without the other is half a layer. */
+function halfLayers(root: string): string[] {
+  const files = new Set(layerFiles(root));
+  return [...files]
+    .filter((path) => !files.has(path.endsWith('.json') ? path.slice(0, -'.json'.length) : `${path}.json`))
+    .map((path) => `half a layer: ${path}`);
+}
+
+/** `<diff id>/<form directory>` and `<diff id>/<form directory>.json` of all layers in the store. */
+export function layerFiles(root: string): string[] {
+  const layers = join(root, 'store', 'docker', 'layers');
+  return listNames(layers).flatMap((id) => listNames(join(layers, id)).map((name) => `${id}/${name}`));
 }
 
 /** Processes that have `root` in their command line, as `pid command`. */

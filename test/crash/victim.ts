@@ -5,13 +5,14 @@ import { createEngine, type BackendName } from '../../src/index.ts';
  * The program that the tests kill: the embedded engine at one operation. It prints `ready` when the engine has recovered, does the
  * operation at once, prints `done`, and closes. With `hold` it keeps the directory until its standard input ends.
  *
- *   victim.js '{"root": "…", "known": ["…"], "operation": "provision", "container": "…", "image": "…", "backend": "overlay"}'
+ *   victim.js '{"root": "…", "known": ["…"], "operation": "provision", "containers": ["…"], "image": "…", "backend": "overlay"}'
  */
 export interface Job {
   readonly root: string;
   readonly known: readonly string[];
   readonly operation: 'pull' | 'provision' | 'destroy' | 'prune' | 'hold';
-  readonly container?: string;
+  /** Provisioned or destroyed all at once. */
+  readonly containers?: readonly string[];
   readonly image?: string;
   readonly backend?: BackendName;
 }
@@ -24,14 +25,14 @@ await perform(job);
 process.stdout.write('done\n');
 await engine.close();
 
-function perform({ operation, container = '', image = '' }: Job): Promise<unknown> {
+function perform({ operation, containers = [], image = '' }: Job): Promise<unknown> {
   switch (operation) {
     case 'pull':
       return engine.pull(image);
     case 'provision':
-      return engine.provision(container, image);
+      return Promise.all(containers.map((container) => engine.provision(container, image)));
     case 'destroy':
-      return engine.destroy(container);
+      return Promise.all(containers.map((container) => engine.destroy(container)));
     case 'prune':
       return engine.prune();
     case 'hold':

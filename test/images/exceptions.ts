@@ -21,18 +21,18 @@ export function explain(
   return { unexplained, unused: exceptions.filter((exception) => !used.has(exception)).map(({ name }) => name) };
 }
 
-/** umoci gives the root directory the epoch. */
-export const rootTime: Exception = {
-  name: 'time of the root directory',
-  reason: 'no layer has an entry for it, so the image says nothing of its time',
-  covers: ({ path, field }) => path === '' && field === 'modified',
-};
-
 /** Directories that stand in a path of `app` but have no entry of their own. */
 export const impliedParents: Exception = {
   name: 'time of implied parents',
   reason: 'the layer has no entry for these directories, so the image says nothing of their time',
   covers: ({ path, field }) => /^opt\/implied(\/parent(\/dirs)?)?$/.test(path) && field === 'modified',
+};
+
+/** `opt` of `app`: layer 2 has an entry for it, layers 4 and 5 only make directories in it. */
+export const parentsTouched: Exception = {
+  name: 'time of a directory that a later layer adds names to',
+  reason: 'the image says once what it is; the reference lets it become the moment of unpacking when a later layer makes something in it',
+  covers: ({ path, field, actual }) => path === 'opt' && field === 'modified' && actual === '1735689600000000000',
 };
 
 /** Two of three names of one inode are hidden by a higher layer. */

@@ -33,9 +33,12 @@ export interface TreeEntry {
   readonly xattrs: string;
 }
 
-/** Reads a tree completely, without crossing into another mount below `root`; it never follows a symlink. */
-export function readTree(root: string, options: { readonly ignoreXattr?: (name: string) => boolean } = {}): Tree {
-  const walk: Walk = { files: openFileCalls(), ignoreXattr: options.ignoreXattr ?? (() => false), entries: new Map(), byInode: new Map() };
+/** Content hashes by inode, size and time of last change, which nobody can set: with one a file is read once however often its tree is. */
+export type ContentCache = Map<string, string>;
+
+/** Reads a tree completely; it never follows a symlink. */
+export function readTree(root: string, cache: ContentCache = new Map()): Tree {
+  const walk: Walk = { files: openFileCalls(), cache, entries: new Map(), byInode: new Map() };
   visit(walk, Buffer.from(root), '');
   for (const paths of walk.byInode.values()) {
     if (paths.length < 2) continue;
@@ -91,7 +94,7 @@ const FIELDS = ['mode', 'uid', 'gid', 'size', 'content', 'target', 'device', 'li
 
 interface Walk {
   readonly files: FileCalls;
-  readonly ignoreXattr: (name: string) => boolean;
+  readonly cache: ContentCache;
   readonly entries: Map<string, TreeEntry>;
   readonly byInode: Map<string, string[]>;
 }
@@ -119,7 +122,7 @@ function describeEntry(walk: Walk, at: Buffer, stat: BigIntStats, type: TreeEntr
     mode: (Number(stat.mode) & 0o7777).toString(8).padStart(4, '0'),
     uid: Number(stat.uid),
     gid: Number(stat.gid),
-    ...(type === 'file' && { size: Number(stat.size), content: hashFile(at) }),
+    ...(type === 'file' && { size: Number(stat.size), content: contentOf(walk, at, stat) }),
     ...(type === 'symlink' && { target: readlinkSync(at, { encoding: 'buffer' }).toString('latin1') }),
     ...(type.endsWith('device') && { device: deviceOf(stat.rdev) }),
     ...(type !== 'directory' && { linkCount: Number(stat.nlink) }),
@@ -145,6 +148,13 @@ function deviceOf(rdev: bigint): string {
   return `${major}:${minor}`;
 }
 
+function contentOf({ cache }: Walk, at: Buffer, stat: BigIntStats): string {
+  const key = [stat.dev, stat.ino, stat.size, stat.ctimeNs].join(':');
+  const content = cache.get(key) ?? hashFile(at);
+  cache.set(key, content);
+  return content;
+}
+
 const chunk = Buffer.allocUnsafeSlow(1 << 20);
 
 function hashFile(at: Buffer): string {
@@ -158,10 +168,9 @@ function hashFile(at: Buffer): string {
   return hash.digest('hex');
 }
 
-function readXattrs({ files, ignoreXattr }: Walk, at: Buffer): string {
+function readXattrs({ files }: Walk, at: Buffer): string {
   return files
     .listXattrs(at)
-    .filter((name) => !ignoreXattr(name.toString('latin1')))
     .map((name) => `${name.toString('latin1')}=${files.getXattr(at, name)?.toString('hex')}`)
     .toSorted()
     .join('\n');
