@@ -12,7 +12,7 @@ export default defineConfig({
     reporters: [new SkippedReporter(), 'default'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 60_000,
+    testTimeout: 180_000,
     hookTimeout: 300_000,
     teardownTimeout: 30_000,
   },
