@@ -11,8 +11,6 @@ export interface CliOptions {
   readonly input?: string;
   /** Runs as this user and group. */
   readonly uid?: number;
-  /** The program, where it is not {@link MAIN}. */
-  readonly main?: string;
 }
 
 export interface CliResult {
@@ -38,7 +36,7 @@ export interface RunningCli {
 
 /** Starts `rootwright` and leaves it running. */
 export function startCli(args: readonly string[], options: CliOptions = {}): RunningCli {
-  const child = spawn(process.execPath, [options.main ?? MAIN, ...args], {
+  const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: options.cwd,
     env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', ...options.env },
     ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
