@@ -1,4 +1,4 @@
-import type { MountTable } from '../linux/mountinfo.ts';
+import type { Kernel } from '../linux/kernel.ts';
 import { scanContainers, type ScannedContainer } from '../paths/list-containers.ts';
 import { listRootfses } from '../paths/list-rootfses.ts';
 import { backendDir, rootfsPath } from '../paths/provisioner.ts';
@@ -6,6 +6,7 @@ import { isRootwrightError, type RootwrightError } from '../errors.ts';
 import type { Checkpoint, CheckpointedRootfs } from './checkpoint.ts';
 import { readCheckpoint } from './checkpoint-read.ts';
 import type { FoundContainer, FoundRootfs } from './recovery-plan.ts';
+import { SharedEntries } from './shared-entries.ts';
 
 export interface Found {
   readonly containers: readonly FoundContainer[];
@@ -16,20 +17,21 @@ export interface Found {
 }
 
 /**
- * Everything below `provisioner/`, read once: directories, checkpoints, markers, and the mount table in one piece. It changes nothing.
- * Synchronous reads, with a pause for other work every few hundred containers; the time is linear in their number.
+ * Everything below `provisioner/`, read once: directories, checkpoints, markers, and what is mounted. It changes nothing. Synchronous
+ * reads, with a pause for other work every few hundred containers; the time is linear in their number.
  */
-export async function findContainers(root: string, table: MountTable): Promise<Found> {
+export async function findContainers(root: string, kernel: Kernel): Promise<Found> {
   const strays: string[] = [];
   const unreadable: Array<{ path: string; error: unknown }> = [];
   const scan = scanContainers(root, (path, error) => unreadable.push({ path, error }));
   strays.push(...scan.strays);
-  const mounted = new Set(table.mounts.map(({ target }) => target));
+  const shared = new SharedEntries();
+  const isMounted = await mountQuery(kernel);
   const containers: FoundContainer[] = [];
   for (const [index, scanned] of scan.containers.entries()) {
     if (index % 256 === 255) await new Promise<void>((resolve) => setImmediate(resolve));
     try {
-      containers.push(examine(scanned, mounted, strays));
+      containers.push(await examine(scanned, isMounted, shared, strays));
     } catch (error) {
       unreadable.push({ path: scanned.directory, error });
     }
@@ -40,23 +42,32 @@ export async function findContainers(root: string, table: MountTable): Promise<F
 /** Backends whose rootfs is a mount: after a reboot the directory is there and the mount is not. */
 export const MOUNTING_BACKENDS: ReadonlySet<string> = new Set(['overlay', 'aufs', 'bind']);
 
-function examine(scanned: ScannedContainer, mounted: ReadonlySet<string>, strays: string[]): FoundContainer {
+type MountQuery = (path: string) => Promise<boolean>;
+
+/** Asked one by one where the kernel can: the table of ten thousand overlays is 15 MB of text. Else the table, read once. */
+async function mountQuery(kernel: Kernel): Promise<MountQuery> {
+  if (kernel.features.quickMountPoint) return (path) => kernel.isMountPoint(path);
+  const targets = new Set((await kernel.mountTable()).mounts.map(({ target }) => target));
+  return (path) => Promise.resolve(targets.has(path));
+}
+
+async function examine(scanned: ScannedContainer, isMounted: MountQuery, shared: SharedEntries, strays: string[]): Promise<FoundContainer> {
   const { id, directory, temporaries } = scanned;
   const { checkpoint, damage } = scanned.checkpoint ? read(scanned) : { checkpoint: undefined, damage: undefined };
   const markers = new Set(scanned.ready);
   const listing = scanned.backends ? listRootfses(directory) : undefined;
   strays.push(...(listing?.strays ?? []));
   const rootfses: FoundRootfs[] = [];
-  const add = (rootfsId: string, backend: string, entry: CheckpointedRootfs | undefined, onDisk: boolean): void => {
-    const isMounted = MOUNTING_BACKENDS.has(backend) ? mounted.has(rootfsPath(backendDir(directory, backend), rootfsId)) : undefined;
-    rootfses.push({ id: rootfsId, backend, entry, ready: markers.has(rootfsId), onDisk, mounted: isMounted });
+  const add = async (rootfsId: string, backend: string, entry: CheckpointedRootfs | undefined, onDisk: boolean): Promise<void> => {
+    const mounted = MOUNTING_BACKENDS.has(backend) ? await isMounted(rootfsPath(backendDir(directory, backend), rootfsId)) : undefined;
+    rootfses.push({ id: rootfsId, backend, entry, ready: markers.has(rootfsId), onDisk, mounted });
   };
   for (const entry of checkpoint?.rootfses ?? [])
-    add(entry.id, entry.backend, entry, listing?.rootfses.get(entry.backend)?.includes(entry.id) ?? false);
+    await add(entry.id, entry.backend, shared.share(entry), listing?.rootfses.get(entry.backend)?.includes(entry.id) ?? false);
   for (const [backend, ids] of listing?.rootfses ?? [])
     for (const rootfsId of ids) {
       const named = rootfses.some((other) => other.id === rootfsId && other.backend === backend);
-      if (!named) add(rootfsId, backend, undefined, true);
+      if (!named) await add(rootfsId, backend, undefined, true);
     }
   const staleMarkers = scanned.ready.filter((rootfsId) => !rootfses.some((other) => other.id === rootfsId));
   return { id, directory, rootfses, checkpoint: scanned.checkpoint, damage, staleMarkers, temporaries };

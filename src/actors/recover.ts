@@ -13,7 +13,6 @@ import {
   rootfsPath,
   scratchDir,
 } from '../paths/provisioner.ts';
-import type { CheckpointedLayer } from './checkpoint.ts';
 import type { Container, ContainerTable, Rootfs } from './container-table.ts';
 import { findContainers } from './find-containers.ts';
 import { layersOfMount } from './layers-of-mount.ts';
@@ -38,15 +37,15 @@ export interface RecoverOptions {
 export async function recoverContainers(parts: ProvisionerParts, table: ContainerTable, options: RecoverOptions): Promise<RecoveryReport> {
   const started = performance.now();
   const notes = new RecoveryNotes(options.plan ?? false);
-  const mounts = await parts.kernel.mountTable();
-  const found = await findContainers(parts.root, mounts);
+  const found = await findContainers(parts.root, parts.kernel);
   const planned = planRecovery(found.containers, options.known);
   for (const path of found.strays)
     notes.reported({ path, found: 'something that has no place in the layout', action: 'leave', why: 'it is not ours to delete' });
   for (const { path, error } of found.unreadable)
     notes.failed({ path, found: 'a directory that cannot be read', action: 'leave', why: String(error) }, error);
   reportMissing(notes, found.containers, options.known);
-  const recovery = new Recovery(parts, table, mounts, notes);
+  const unnamed = found.containers.some(({ rootfses }) => rootfses.some(({ entry }) => entry === undefined));
+  const recovery = new Recovery(parts, table, unnamed ? await parts.kernel.mountTable() : undefined, notes);
   if (notes.plan) for (const container of planned) recovery.tell(container);
   else await recovery.run(planned, new Set(found.unreadable.map(({ path }) => path)));
   if (!notes.plan) await recoverStores(parts, notes);
@@ -56,11 +55,11 @@ export async function recoverContainers(parts: ProvisionerParts, table: Containe
 class Recovery {
   readonly #parts: ProvisionerParts;
   readonly #table: ContainerTable;
-  readonly #mounts: MountTable;
+  /** Read only where a rootfs has no checkpoint that names it. */
+  readonly #mounts: MountTable | undefined;
   readonly #notes: RecoveryNotes;
-  readonly #layerLists = new Map<string, readonly CheckpointedLayer[]>();
 
-  constructor(parts: ProvisionerParts, table: ContainerTable, mounts: MountTable, notes: RecoveryNotes) {
+  constructor(parts: ProvisionerParts, table: ContainerTable, mounts: MountTable | undefined, notes: RecoveryNotes) {
     this.#parts = parts;
     this.#table = table;
     this.#mounts = mounts;
@@ -118,19 +117,11 @@ class Recovery {
 
   #toRootfs(found: FoundContainer, rootfs: FoundRootfs, whole: boolean): Rootfs {
     const { id, backend, entry } = rootfs;
-    if (entry !== undefined) return { ...entry, layers: this.#shared(entry.layers), whole, layersKnown: true };
+    if (entry !== undefined) return { ...entry, whole, layersKnown: true };
     const directory = backendDir(found.directory, backend);
-    const layers = layersOfMount(this.#parts.root, backend, rootfsPath(directory, id), scratchDir(directory, id), this.#mounts);
+    const layers = this.#mounts && layersOfMount(this.#parts.root, backend, rootfsPath(directory, id), scratchDir(directory, id), this.#mounts);
     const unknown = { image: '', manifestDigest: '', configDigest: '', createdAt: 0 };
     return { id, backend, ...unknown, layers: layers ?? [], whole, layersKnown: layers !== undefined || !whole };
-  }
-
-  /** Thousands of containers of one image share one list of its layers. */
-  #shared(layers: readonly CheckpointedLayer[]): readonly CheckpointedLayer[] {
-    const key = layers.map(({ path }) => path).join('\n');
-    const list = this.#layerLists.get(key) ?? layers;
-    this.#layerLists.set(key, list);
-    return list;
   }
 
   #needsRepair({ container, verdicts }: PlannedContainer): boolean {
