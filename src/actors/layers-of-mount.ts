@@ -18,8 +18,7 @@ export function layersOfMount(root: string, backend: string, rootfs: string, scr
     const paths = lowerDirectories(mount).map((path) => followLink(path, overlayLinksDir(scratch)));
     return named(root, 'overlay', paths.toReversed());
   }
-  // The mount table gives a path within the file system, the store's layout the rest.
-  if (backend === 'bind') return named(root, 'plain', [layerFormDir(dockerStoreDir(root), layerIdOf(mount.root), 'plain')]);
+  if (backend === 'bind') return named(root, 'plain', [shownLayer(root, mount)]);
   return undefined;
 }
 
@@ -31,6 +30,13 @@ function lowerDirectories({ superOptions }: Mount): string[] {
     else if (option.startsWith('lowerdir=')) paths.push(...option.slice('lowerdir='.length).split(/(?<!\\):/));
   }
   return paths.map((path) => path.replace(/\\(.)/g, '$1'));
+}
+
+/** The mount table has the path of a bind's source within its file system, of which only the end is certain. */
+function shownLayer(root: string, mount: Mount): string | undefined {
+  const store = dockerStoreDir(root);
+  const path = layerFormDir(store, layerIdOf(mount.root), 'plain');
+  return mount.root.endsWith(path.slice(store.length)) ? path : undefined;
 }
 
 function followLink(path: string, links: string): string | undefined {
