@@ -4,6 +4,7 @@ import { GroupedSync } from '../../src/actors/grouped-sync.ts';
 import { isRootwrightError } from '../../src/errors.ts';
 import type { Kernel } from '../../src/linux/kernel.ts';
 import { SimulatedKernel } from '../../src/linux/simulated/kernel.ts';
+import type { Store } from '../../src/stores/store.ts';
 import { Model, type Done } from './model.ts';
 import { Stage } from './provisioner-stage.ts';
 
@@ -69,16 +70,26 @@ export async function runOnSimulatedKernel(root: string, sequence: readonly Step
 
 export const IMAGES = { 'oci:app': ['base', 'app'], 'oci:web': ['base', 'web'], 'oci:one': ['one'] };
 
-/** The same on the real kernel: the kernel orders the work, faults and kills are left out. */
-export async function runOnRealKernel(root: string, sequence: readonly Step[], kernel: Kernel): Promise<void> {
-  const stage = new Stage(root, { kernel });
-  for (const [name, layers] of Object.entries(IMAGES)) stage.store.define(name, layers);
+/**
+ * The same on the real kernel, which orders the work; faults and kills are left out. With `images` the store is a real one too: its images
+ * by the names that sequences use.
+ */
+export async function runOnRealKernel(
+  root: string,
+  sequence: readonly Step[],
+  kernel: Kernel,
+  images?: { readonly store: Store; readonly names: Readonly<Record<string, string>> },
+): Promise<void> {
+  const stage = new Stage(root, { kernel, ...(images === undefined ? {} : { store: images.store }) });
+  if (images === undefined) for (const [name, layers] of Object.entries(IMAGES)) stage.store.define(name, layers);
   await stage.recover();
   const model = new Model();
   for (const { operations } of sequence) {
     const done: Done[] = [];
-    const aborting = operations.map((operation) => perform(stage, operation, abortSoon(operation.abortAfter), (outcome) => done.push(outcome)));
-    await Promise.all(aborting);
+    const named = operations.map((operation) =>
+      operation.kind === 'provision' ? { ...operation, image: images?.names[operation.image] ?? operation.image } : operation,
+    );
+    await Promise.all(named.map((operation) => perform(stage, operation, abortSoon(operation.abortAfter), (outcome) => done.push(outcome))));
     model.settle(done, false);
     await model.check(stage, false);
   }

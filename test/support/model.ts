@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { expect } from 'vitest';
 import { readContainers } from '../../src/actors/read-containers.ts';
-import { layerFormDir } from '../../src/paths/docker-store.ts';
+import { dockerStoreDir, layerFormDir, layersDir } from '../../src/paths/docker-store.ts';
 import { scanContainers } from '../../src/paths/list-containers.ts';
 import { listRootfses } from '../../src/paths/list-rootfses.ts';
 import type { Stage } from './provisioner-stage.ts';
@@ -89,7 +89,7 @@ export class Model {
         expect(this.#allows(id, rootfs.id), `${id}: rootfs ${rootfs.id} is one that somebody was given`).toBe(true);
         if (whole) this.#must.set(rootfs.id, id);
         for (const layer of rootfs.layers) {
-          expect(layer.path).toBe(layerFormDir(stage.store.directory, layer.id, rootfs.backend === 'overlay' ? 'overlay' : 'plain'));
+          expect(layer.path).toBe(layerFormDir(dockerStoreDir(stage.root), layer.id, rootfs.backend === 'overlay' ? 'overlay' : 'plain'));
           expect(existsSync(layer.path), `${id}: its layer ${layer.id} is in the store`).toBe(true);
         }
       }
@@ -109,7 +109,7 @@ export class Model {
       scanContainers(stage.root).containers.map(({ id }) => id),
       'containers',
     ).toEqual([]);
-    expect(stage.store.layersOnDisk(), 'layers').toEqual([]);
+    expect(readdirSync(layersDir(dockerStoreDir(stage.root))), 'layers').toEqual([]);
   }
 
   #allows(container: string, rootfs: string): boolean {
