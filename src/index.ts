@@ -5,7 +5,7 @@ export type { Provisioned } from './actors/provision.ts';
 export type { PruneRequest } from './actors/prune.ts';
 export type { InspectedContainer, InspectedRootfs } from './actors/inspect.ts';
 export type { RecoveryItem, RecoveryReport } from './actors/recovery-report.ts';
-export type { ContainerState } from './actors/container-table.ts';
+export type { ContainerState } from './actors/container-record.ts';
 export type { CheckpointedLayer } from './actors/checkpoint.ts';
 export { readContainers, readContainer, type ContainerOnDisk } from './actors/read-containers.ts';
 export type { ProcessInfo } from './actors/runtime/observe.ts';

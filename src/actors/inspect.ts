@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { backendDir, overlayUpperDir, overlayWorkDir, rootfsPath, scratchDir } from '../paths/provisioner.ts';
 import type { CheckpointedLayer } from './checkpoint.ts';
-import type { Container, ContainerState, Rootfs } from './container-table.ts';
+import type { Container, ContainerState, Rootfs } from './container-record.ts';
 import { MOUNTING_BACKENDS } from './find-containers.ts';
 import type { ProvisionerParts } from './parts.ts';
 

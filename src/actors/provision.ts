@@ -4,7 +4,7 @@ import { backendDir, checkpointPath, readyPath, rootfsPath } from '../paths/prov
 import type { Backend } from '../backends/backend.ts';
 import type { ImageInfo, Platform, PullProgress } from '../stores/store.ts';
 import { rewriteCheckpoint, writeFirstCheckpoint } from './checkpoint-file.ts';
-import type { Container, Rootfs } from './container-table.ts';
+import type { Container, Rootfs } from './container-record.ts';
 import { swallow, type ProvisionerParts } from './parts.ts';
 import type { NamedImage, PullTable } from './pull.ts';
 import { removeBackendDirectories, removeEmptyContainer, removeFile } from './remove-container.ts';

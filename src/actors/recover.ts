@@ -13,7 +13,8 @@ import {
   rootfsPath,
   scratchDir,
 } from '../paths/provisioner.ts';
-import type { Container, ContainerTable, Rootfs } from './container-table.ts';
+import type { Container, Rootfs } from './container-record.ts';
+import type { ContainerTable } from './container-table.ts';
 import { findContainers } from './find-containers.ts';
 import { layersOfMount } from './layers-of-mount.ts';
 import type { ProvisionerParts } from './parts.ts';

@@ -3,7 +3,7 @@ import type { Kernel } from '../linux/kernel.ts';
 import { removeTree } from '../linux/remove-tree.ts';
 import { isSystemError } from '../linux/system-error.ts';
 import { backendDir, backendsDir, checkpointPath, nestedDir, rootfsesDir, scratchesDir } from '../paths/provisioner.ts';
-import type { Container } from './container-table.ts';
+import type { Container } from './container-record.ts';
 
 /**
  * Removes the directory of a container whose rootfses and nested containers are gone. In the ordinary case each thing goes by its own name

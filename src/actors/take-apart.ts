@@ -3,7 +3,7 @@ import type { Kernel } from '../linux/kernel.ts';
 import { removeTree } from '../linux/remove-tree.ts';
 import { unmountAll } from '../linux/unmount-all.ts';
 import { backendDir, readyPath, rootfsPath, scratchDir } from '../paths/provisioner.ts';
-import type { Container, Rootfs } from './container-table.ts';
+import type { Container, Rootfs } from './container-record.ts';
 import type { ProvisionerParts } from './parts.ts';
 import { removeContainerDirectory, removeFile } from './remove-container.ts';
 import { settleAll } from './runtime/collect.ts';
