@@ -1,5 +1,7 @@
 // The far end of test-on-node.mjs: runs in the copy, under the version asked for.
-import { run } from './run.mjs';
+import { copyFileSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { repository, run } from './run.mjs';
 
 const [version, ...vitestArguments] = process.argv.slice(2);
 if (process.versions.node !== version && !process.versions.node.startsWith(`${version}.`)) {
@@ -7,4 +9,9 @@ if (process.versions.node !== version && !process.versions.node.startsWith(`${ve
   process.exit(1);
 }
 console.error(`testing on Node ${process.versions.node}`);
-run('npm', ['test', '--', ...vitestArguments]);
+
+// npx keeps this Node below somebody's home; tests that run as another user need it where all can reach it.
+const bin = join(repository, '.node');
+mkdirSync(bin);
+copyFileSync(process.execPath, join(bin, 'node'));
+run('npm', ['test', '--', ...vitestArguments], { env: { ...process.env, PATH: `${bin}:${process.env['PATH']}` } });
