@@ -225,7 +225,7 @@ export class Provisioner extends Process {
     if (isRootwrightError(error) && error.code === 'CONTAINER_DESTROYING') return error;
     if (!isAbort(error)) {
       this.#count(backend, 'failed', started);
-      this.#parts.logger.warn({ container: id, backend: backend.name, err: error }, 'provision failed');
+      this.#parts.logger.info({ container: id, backend: backend.name, err: error }, 'provision failed');
       return error;
     }
     this.#count(backend, signal?.aborted === true ? 'aborted' : 'destroyed', started);

@@ -2,6 +2,7 @@ import { lstatSync, rmdirSync, unlinkSync } from 'node:fs';
 import { canonicalPath } from './canonical-path.ts';
 import { entriesOf, ignoreAbsent, unlinkAll, type Entry } from './directory-entries.ts';
 import type { Kernel, Path } from './kernel.ts';
+import { openDirectories } from './open-directories.ts';
 import { bytesOf, hasEscapedBytes, textOf } from './path-bytes.ts';
 import { DEEP_PATH_BYTES, removeLargeTree } from './remove-large-tree.ts';
 import { isSystemError, systemError } from './system-error.ts';
@@ -10,13 +11,14 @@ import { isSystemError, systemError } from './system-error.ts';
  * Deletes what is at `path`, a directory with all that is in it or anything else; symlinks and device nodes go as themselves. True when it
  * is gone, false where nothing was there. It never deletes through a mount: EBUSY, before anything is deleted, where one lies at or below
  * `path`, also a bind mount of the same file system, which st_dev can't tell. Other errors are node:fs's; what was deleted by then is
- * gone, and it can be called again. What others delete meanwhile counts as deleted.
+ * gone, and it can be called again. Read-only directories of an ordinary user are made writable first. What others delete meanwhile counts as deleted.
  *
  * A small tree is asked for mounts name by name, which takes 1 µs each; for a large one the mount table is read, which takes as long as the
  * machine has mounts.
  */
 export async function removeTree(kernel: Kernel, path: string): Promise<boolean> {
   const top = hasEscapedBytes(path) ? bytesOf(path) : path;
+  let opened = process.geteuid?.() === 0;
   for (let attempt = 1; ; attempt += 1) {
     const isDirectory = typeOf(top);
     if (isDirectory === undefined) return attempt > 1;
@@ -24,6 +26,12 @@ export async function removeTree(kernel: Kernel, path: string): Promise<boolean>
       await removeOnce(kernel, path, { path: top, isDirectory });
       return true;
     } catch (error) {
+      // an ordinary user in a directory of theirs that they may not write to
+      if (!opened && isDirectory && isSystemError(error, 'EACCES')) {
+        openDirectories(top);
+        opened = true;
+        continue;
+      }
       // something was put into it meanwhile
       if (attempt === ATTEMPTS || !isSystemError(error, 'ENOTEMPTY')) throw error;
     }

@@ -1,6 +1,7 @@
-import { chownSync, existsSync, lstatSync, mkdirSync, readlinkSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { writeOciLayout } from '../support/image-builder.ts';
 import { repository } from '../support/repository.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { MAIN, documentOf, runCli } from './run-cli.ts';
@@ -26,6 +27,46 @@ describe.skipIf(obstacle !== undefined)(`as an ordinary user${obstacle === undef
     expect(existsSync(join(rootfs, 'usr/share/doc/LICENSE'))).toBe(false);
     expect((await runCli(['destroy', 'web', '--root', root], uid)).status).toBe(0);
     expect(existsSync(rootfs)).toBe(false);
+  });
+
+  it('directories that their owner may not write to, or even enter, are no hindrance to destroy and prune', async () => {
+    const root = join(ownDirectory(), 'root');
+    const rootfs = (await runCli(['provision', 'web', IMAGE, '--root', root, '-q'], uid)).stdout.trimEnd();
+    chmodSync(join(rootfs, 'opt/app'), 0);
+    chmodSync(join(rootfs, 'usr'), 0o500);
+    chmodSync(rootfs, 0o555);
+    const layers = join(root, 'store/docker/layers');
+    for (const layer of readdirSync(layers)) chmodSync(join(layers, layer, 'rootfs'), 0o500);
+    const destroyed = await runCli(['destroy', 'web', '--root', root], uid);
+    expect(destroyed.status, destroyed.stderr).toBe(0);
+    const pruned = await runCli(['prune', '--root', root], uid);
+    expect(pruned.status, pruned.stderr).toBe(0);
+    expect([...readdirSync(layers), ...readdirSync(join(root, 'store/docker/gc')), ...readdirSync(join(root, 'provisioner/containers'))]).toEqual([]);
+  });
+
+  it('an image whose root directory is read-only, as that of Fedora', async () => {
+    const directory = ownDirectory();
+    writeOciLayout(join(directory, 'image'), [
+      {
+        layers: [
+          {
+            entries: [
+              { path: './', mode: 0o555 },
+              { path: './etc/', mode: 0o500 },
+              { path: './etc/hostname', content: 'x' },
+            ],
+          },
+        ],
+      },
+    ]);
+    const image = `oci:${join(directory, 'image')}`;
+    const root = join(directory, 'root');
+    const made = await runCli(['provision', 'web', image, '--root', root, '-q'], uid);
+    expect(made.status, made.stderr).toBe(0);
+    expect(lstatSync(made.stdout.trimEnd()).mode & 0o777).toBe(0o555);
+    expect((await runCli(['destroy', 'web', '--root', root], uid)).status).toBe(0);
+    expect((await runCli(['prune', '--root', root], uid)).status).toBe(0);
+    expect(readdirSync(join(root, 'store/docker/layers'))).toEqual([]);
   });
 
   it('the directory is below XDG_DATA_HOME, else below HOME; a relative XDG_DATA_HOME counts as none', async () => {
