@@ -104,7 +104,8 @@ export class BatchApplier {
   }
 
   #create(batch: BatchReader): number {
-    const mode = batch.mode & 0o777;
+    // Without privilege an attribute is set only on what may be written; the mode is set after.
+    const mode = (batch.mode & 0o777) | ((batch.flags & FLAG.xattrs) === 0 ? 0 : 0o200);
     if (this.#calls === undefined) return openSync(batch.path, CREATE, mode);
     const fd = this.#calls.create(this.#directory, this.#address + batch.pathStart + this.#prefixBytes, mode);
     return fd < 0 ? checkCall(fd, 'open', batch.path) : fd;
@@ -171,13 +172,15 @@ export class BatchApplier {
   }
 }
 
-/** Sets one attribute. Where the file system has no place for it, as tmpfs for some, that becomes a warning. */
+/** Sets one attribute. Where the file system has no place for it, or the process is not root and may not set it, that becomes a warning. */
 export function setXattr(files: FileCalls, path: Buffer, name: string, value: Buffer, warnings: string[]): void {
   try {
     files.setXattr(path, Buffer.from(name, 'latin1'), value);
   } catch (error) {
-    if (!WARNED.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    warnings.push(`${path.toString()}: the attribute ${name} could not be kept: ${(error as Error).message}`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    const forbidden = code === 'EPERM' && process.geteuid?.() !== 0;
+    if (code !== 'ENOTSUP' && code !== 'EOPNOTSUPP' && !forbidden) throw error;
+    warnings.push(`${path.toString()}: the attribute ${name} could not be kept: ${message}`);
   }
 }
 
@@ -200,7 +203,6 @@ interface Metadata {
   readonly xattrs: readonly Xattr[];
 }
 
-const WARNED: ReadonlySet<string> = new Set(['ENOTSUP', 'EOPNOTSUPP']);
 const CREATE = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW;
 
 function keepMetadata({ flags, path, mode, uid, gid, size, modified, accessed, xattrs }: BatchReader): Metadata {

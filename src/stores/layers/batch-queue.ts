@@ -196,7 +196,7 @@ export class BatchQueue {
     const { privileged, umask, ...self } = this.#process;
     return (
       (privileged && (uid !== self.uid || gid !== self.gid) ? FLAG.chown : 0) |
-      ((mode & 0o7000) !== 0 || (mode & umask) !== 0 ? FLAG.chmod : 0) |
+      ((mode & 0o7000) !== 0 || (mode & umask) !== 0 || (xattrs.length > 0 && (mode & 0o200) === 0) ? FLAG.chmod : 0) |
       (xattrs.length > 0 ? FLAG.xattrs : 0) |
       (isWhole(modified) && (accessed === undefined || isWhole(accessed)) ? 0 : FLAG.exactTimes)
     );

@@ -24,13 +24,15 @@ export interface BatchReply {
 
 const port = parentPort;
 if (port !== null) {
-  const applier = new BatchApplier(openFileCalls(), openMemoryCalls());
+  // Native code is loaded with the first batch and not before: a thread that ends while it loads some takes the process with it, and one
+  // with a batch is waited for.
+  let applier: BatchApplier | undefined;
   port.on('message', ({ id, layer, target, memory, length }: BatchMessage) => {
     const reply = { id, memory, warnings: [] as readonly string[] };
     const transfer = memory === undefined ? [] : [memory];
     try {
-      if (memory === undefined) applier.discard(layer);
-      else reply.warnings = applier.apply(layer, target, memory, length);
+      if (memory === undefined) applier?.discard(layer);
+      else reply.warnings = (applier ??= new BatchApplier(openFileCalls(), openMemoryCalls())).apply(layer, target, memory, length);
       port.postMessage(reply satisfies BatchReply, transfer);
     } catch (error) {
       port.postMessage({ ...reply, error: plain(error) } satisfies BatchReply, transfer);

@@ -29,7 +29,7 @@ export interface UnpackedLayer {
   readonly entries: number;
   /** Of the tar archive. */
   readonly bytes: number;
-  /** Extended attributes that the target's file system has no place for; at most 100 are told. */
+  /** Extended attributes that the target's file system has no place for, or that only root may set; at most 100 are told. */
   readonly warnings: readonly string[];
 }
 
@@ -59,6 +59,9 @@ export class LayerUnpacker {
    * Unpacks one layer into `target`. Success means that every byte was checked against digest and diff id, and that the tree is complete
    * but not yet synced to disk. After a failure `target` does not exist. Fails with LAYER_INVALID, LAYER_UNSAFE, LIMIT_EXCEEDED,
    * DIGEST_MISMATCH, IMAGE_UNSUPPORTED, IO_ERROR, ENGINE_CLOSED; with ABORTED once no thread works on it any more.
+   *
+   * A process that is not root keeps everything for itself: owners are not set, devices become empty files, and of attributes those that it
+   * may not set are told as warnings. The overlay form needs root.
    */
   async unpack(request: UnpackRequest, signal?: AbortSignal): Promise<UnpackedLayer> {
     if (this.#closed) throw new RootwrightError('ENGINE_CLOSED', 'the layer unpacker has been closed');

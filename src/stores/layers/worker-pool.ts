@@ -107,7 +107,10 @@ export class Thread {
     this.#pool = pool;
     // Flags of the process, such as --input-type or a profiler, are not for this thread.
     this.#worker = new Worker(new URL('./unpack-worker.js', import.meta.url), { execArgv: [] });
-    this.#worker.unref();
+    // Before it is up, unref() has no lasting effect.
+    this.#worker.once('online', () => {
+      if (this.#pending.size === 0) this.#worker.unref();
+    });
     this.#worker.on('message', (reply: BatchReply) => this.#settle(reply));
     this.#worker.on('error', (error) => this.#fail(error));
     this.#worker.on('exit', () => this.#fail(new Error('the thread ended')));

@@ -14,11 +14,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFileCalls } from '../../../src/linux/file-calls.ts';
 import { imagesDirectory, missingImages } from '../../support/images.ts';
 import { describeWith } from '../../support/requirements.ts';
-import { makeDirectory, removeDirectory, temporaryDirectory } from '../../support/temporary-directory.ts';
+import { makeFreshFilesystem, type Workplace } from '../../support/fresh-filesystem.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { diffTrees, readTree, showDifference, type Tree } from '../../support/tree.ts';
 import { readArchive, readEntries } from './support/read-archive.ts';
 import { closeSharedUnpacker, unpackArchive } from './support/unpack-archive.ts';
@@ -153,24 +154,25 @@ const missing = missingImages(['app', 'base', 'tiny']);
 if (missing !== undefined) describe.skip(`layers of real images [SKIPPED: ${missing}]`, () => undefined);
 else
   describeWith(['tar'], 'layers of real images', () => {
+    let place: Workplace;
+    beforeAll(() => {
+      place = makeFreshFilesystem('image-layers');
+    });
+    afterAll(() => place?.close());
+
     for (const { name, blob, mediaType } of layersOf(['tiny', 'app'])) {
-      it(`${name}: the plain form is what tar makes of it`, async () => {
-        const place = makeDirectory('image-layer');
-        try {
-          const packed = readFileSync(blob);
-          const tar = gunzipSync(packed);
-          const expected = join(place, 'expected');
-          mkdirSync(expected);
-          execFileSync('tar', ['--xattrs', '--xattrs-include=*', '--numeric-owner', '--delay-directory-restore', '-C', expected, '-xpf', '-'], {
-            input: tar,
-          });
-          const { target } = await unpackArchive(packed, place, { mediaType, tar });
-          // tar gives a directory without an entry the time of its making.
-          const named = new Set(readArchive(tar).map(({ entry }) => entry.path.replace(/\/$/, '')));
-          expect(differences(readTree(expected), readTree(target), (path, field) => field === 'modified' && !named.has(path))).toEqual([]);
-        } finally {
-          removeDirectory(place);
-        }
+      it(`${name}: the plain form is what tar makes of it`, { timeout: 300_000 }, async () => {
+        const packed = readFileSync(blob);
+        const tar = gunzipSync(packed);
+        const directory = join(place.directory, name);
+        const expected = join(directory, 'expected');
+        mkdirSync(expected, { recursive: true });
+        const options = ['--xattrs', '--xattrs-include=*', '--numeric-owner', '--delay-directory-restore'];
+        execFileSync('tar', [...options, '-C', expected, '-xpf', '-'], { input: tar });
+        const { target } = await unpackArchive(packed, directory, { mediaType, tar });
+        // tar gives a directory without an entry the time of its making.
+        const named = new Set(readArchive(tar).map(({ entry }) => entry.path.replace(/\/$/, '')));
+        expect(differences(readTree(expected), readTree(target), (path, field) => field === 'modified' && !named.has(path))).toEqual([]);
       });
     }
   });

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -521,17 +521,20 @@ describeRoot('unpack: life of the threads', () => {
     expect(readdirSync(place).toSorted()).toEqual(['blob', 'layer']);
   });
 
-  it('idle threads keep no process alive', () => {
+  it.each([
+    ['both have worked', many],
+    ['one has never worked', tarOf({ name: 'f' })],
+  ])('idle threads keep no process alive: %s', (_, tar) => {
     const module = new URL('../../../src/stores/layers/unpack.js', import.meta.url).href;
     const kernel = new URL('../../../src/linux/open-kernel.js', import.meta.url).href;
     const place = temporaryDirectory('layers');
-    writeFileSync(join(place, 'blob'), many);
+    writeFileSync(join(place, 'blob'), tar);
     const script = `
       import { LayerUnpacker } from ${JSON.stringify(module)};
       import { openKernel } from ${JSON.stringify(kernel)};
       const unpacker = new LayerUnpacker({ kernel: await openKernel() });
-      await unpacker.unpack({ source: { path: process.argv[1] + '/blob', size: ${many.length} }, mediaType: ${JSON.stringify(TAR)},
-        diffId: ${JSON.stringify(sha256(many))}, form: 'plain', target: process.argv[1] + '/layer' });
+      await unpacker.unpack({ source: { path: process.argv[1] + '/blob', size: ${tar.length} }, mediaType: ${JSON.stringify(TAR)},
+        diffId: ${JSON.stringify(sha256(tar))}, form: 'plain', target: process.argv[1] + '/layer' });
       console.log('unpacked');`;
     const output = execFileSync(process.execPath, ['--input-type=module', '-e', script, '--', place], { timeout: 30_000, encoding: 'utf8' });
     expect(output).toBe('unpacked\n');
@@ -551,5 +554,40 @@ describe('unpack: attributes', () => {
     const warnings: string[] = [];
     setXattr(refusing, Buffer.from('/f'), 'user.x', Buffer.alloc(0), warnings);
     expect(warnings).toEqual([expect.stringContaining('/f: the attribute user.x')]);
+  });
+});
+
+describeWith(['setpriv'], 'unpack: without privilege', () => {
+  it('the plain form keeps all that a user may make', () => {
+    const module = new URL('../../../src/stores/layers/unpack.js', import.meta.url).href;
+    const kernel = new URL('../../../src/linux/open-kernel.js', import.meta.url).href;
+    const place = temporaryDirectory('layers');
+    chmodSync(place, 0o777);
+    const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex');
+    const tar = tarOf(
+      directory('d', { mode: 0o555, uid: 5 }),
+      { name: 'd/f', content: 'x', mode: 0o4400, uid: 5, pax: [['SCHILY.xattr.user.note', 'n']] },
+      { name: 'd/cap', pax: [['SCHILY.xattr.security.capability', capability]] },
+      { name: 'd/null', type: '3', devMajor: 1, devMinor: 3, mode: 0o666 },
+      { name: 'd/fifo', type: '6' },
+      { name: 'd/link', type: '2', linkName: 'f', uid: 9 },
+    );
+    writeFileSync(join(place, 'blob'), tar);
+    const script = `
+      import { LayerUnpacker } from ${JSON.stringify(module)};
+      import { openKernel } from ${JSON.stringify(kernel)};
+      const unpacker = new LayerUnpacker({ kernel: await openKernel() });
+      const { warnings } = await unpacker.unpack({ source: { path: process.argv[1] + '/blob', size: ${tar.length} }, mediaType: ${JSON.stringify(TAR)},
+        diffId: ${JSON.stringify(sha256(tar))}, form: 'plain', target: process.argv[1] + '/layer' });
+      console.log(JSON.stringify(warnings));`;
+    const user = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, '--input-type=module', '-e', script, '--', place];
+    const warnings = JSON.parse(execFileSync('setpriv', user, { encoding: 'utf8', timeout: 30_000 })) as string[];
+    expect(warnings).toEqual([expect.stringContaining('security.capability')]);
+    const tree = readTree(join(place, 'layer'));
+    expect(tree.get('d')).toMatchObject({ mode: '0555', uid: 65_534 });
+    expect(tree.get('d/f')).toMatchObject({ mode: '4400', uid: 65_534, size: 1, xattrs: 'user.note=6e' });
+    expect(tree.get('d/null')).toMatchObject({ type: 'file', size: 0 });
+    expect(tree.get('d/fifo')?.type).toBe('fifo');
+    expect(tree.get('d/link')).toMatchObject({ type: 'symlink', target: 'f' });
   });
 });
