@@ -1,7 +1,7 @@
 import { overlayLinksDir, overlayWorkDir } from '../paths/provisioner.ts';
 import type { Backend, DestroyRequest, ProvisionedRootfs, ProvisionRequest } from './backend.ts';
 import type { BackendOptions } from './backend-options.ts';
-import { isPlainRootOpaque } from './layer-survey.ts';
+import { isPlainRootOpaque } from './layered/layer-survey.ts';
 import {
   checkMountData,
   destroyLayered,
@@ -9,7 +9,7 @@ import {
   type LayeredMountKind,
   type LayeredMountPlan,
   type LayeredPaths,
-} from './layered-mount.ts';
+} from './layered/layered-mount.ts';
 
 /**
  * One aufs mount, for kernels that have it: a writable branch above the layers in plain form, whose `.wh.` files aufs itself honours

@@ -2,8 +2,8 @@ import { RootwrightError, throwIfAborted } from '../errors.ts';
 import type { Backend, DestroyRequest, ProvisionedRootfs, ProvisionRequest } from './backend.ts';
 import type { BackendOptions } from './backend-options.ts';
 import { makeRootfsDirectory } from './directories.ts';
-import { surveyLayers } from './layer-survey.ts';
-import { checkLayerCount } from './layered-mount.ts';
+import { surveyLayers } from './layered/layer-survey.ts';
+import { checkLayerCount } from './layered/layered-mount.ts';
 import { mountSharedSlave, removeMountPoint } from './mount-point.ts';
 
 /**

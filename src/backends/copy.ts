@@ -6,12 +6,12 @@ import { isSystemError } from '../linux/system-error.ts';
 import { copyPartialDir, rootfsIdOf, scratchDir } from '../paths/provisioner.ts';
 import type { Backend, DestroyRequest, ProvisionedRootfs, ProvisionRequest } from './backend.ts';
 import type { BackendOptions } from './backend-options.ts';
-import type { NewEntryDefaults } from './copy-entry.ts';
-import { CopyPool } from './copy-pool.ts';
-import { copyTree, finishDirectories, type CopyTreeRequest } from './copy-tree.ts';
+import type { NewEntryDefaults } from './copy/entry.ts';
+import { CopyPool } from './copy/pool.ts';
+import { copyTree, finishDirectories, type CopyTreeRequest } from './copy/tree.ts';
 import { ioError, makeDirectory, reasonOf, removeEmptyDirectory, removeWithMounts, rootfsExists } from './directories.ts';
-import { isPlainRootOpaque, surveyLayers } from './layer-survey.ts';
-import { checkLayerCount } from './layered-mount.ts';
+import { isPlainRootOpaque, surveyLayers } from './layered/layer-survey.ts';
+import { checkLayerCount } from './layered/layered-mount.ts';
 import { detachStack } from './mount-point.ts';
 import { pathString } from './path-string.ts';
 

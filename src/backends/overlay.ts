@@ -2,7 +2,7 @@ import { LIMITS } from '../limits.ts';
 import { overlayLinksDir, overlayUpperDir, overlayWorkDir } from '../paths/provisioner.ts';
 import type { Backend, DestroyRequest, ProvisionedRootfs, ProvisionRequest } from './backend.ts';
 import type { BackendOptions } from './backend-options.ts';
-import { isOverlayRootOpaque } from './layer-survey.ts';
+import { isOverlayRootOpaque } from './layered/layer-survey.ts';
 import {
   checkMountData,
   destroyLayered,
@@ -10,7 +10,7 @@ import {
   type LayeredMountKind,
   type LayeredMountPlan,
   type LayeredPaths,
-} from './layered-mount.ts';
+} from './layered/layered-mount.ts';
 
 /**
  * One overlayfs mount: the layers below, a writable directory on top. Modelled on Mesos' OverlayBackend, with these differences: more than

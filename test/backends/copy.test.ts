@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { CopyPool } from '../../src/backends/copy-pool.ts';
+import { CopyPool } from '../../src/backends/copy/pool.ts';
 import { CopyBackend } from '../../src/backends/copy.ts';
 import { openFileCalls } from '../../src/linux/file-calls.ts';
 import { openKernel } from '../../src/linux/open-kernel.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { mergeListings, type EntryType, type Listing } from '../../src/backends/merge-directory.ts';
+import { mergeListings, type EntryType, type Listing } from '../../src/backends/copy/merge-directory.ts';
 import { pathString } from '../../src/backends/path-string.ts';
 
 /** Layers topmost first, each a list of 'name' (a file), 'name/' (a directory), 'name@' (a symlink). */

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { CopyResult, CopyTask, WorkerStart } from './copy-task.ts';
+import type { CopyResult, CopyTask, WorkerStart } from './task.ts';
 
 /**
  * A few worker threads that copy, shared by all provisions of one backend. Threads start when there is work and stop after a while without;
@@ -57,7 +57,7 @@ export class CopyPool {
   private start(): Member | undefined {
     if (this.members.size >= this.threads) return undefined;
     const start: WorkerStart = { wanted: this.wanted, ...(this.adapter !== undefined && { adapter: this.adapter }) };
-    const worker = new Worker(new URL('./copy-worker.js', import.meta.url), { workerData: start, name: 'rootwright-copy' });
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start, name: 'rootwright-copy' });
     const member: Member = { worker, current: undefined, retirement: undefined };
     let failure: unknown;
     worker.on('message', (result: CopyResult) => {

@@ -1,9 +1,9 @@
 import { linkSync, mkdirSync } from 'node:fs';
-import type { FileCalls } from '../linux/kernel.ts';
-import { EntryCopier } from './copy-entry.ts';
-import type { CopyResult, CopyTask, DirectoryTask, LinkedName, PlainError, UnfinishedDirectory } from './copy-task.ts';
+import type { FileCalls } from '../../linux/kernel.ts';
+import { EntryCopier } from './entry.ts';
+import type { CopyResult, CopyTask, DirectoryTask, LinkedName, PlainError, UnfinishedDirectory } from './task.ts';
 import { readMergedDirectory, type MergedEntry } from './merge-directory.ts';
-import { joinPath, pathBytes, showPathString, type PathString } from './path-string.ts';
+import { joinPath, pathBytes, showPathString, type PathString } from '../path-string.ts';
 
 /**
  * Does one task in this thread, synchronously, which is the fastest that Node has for many small files. It ends early, with success, where

@@ -1,7 +1,7 @@
 import { constants, copyFileSync, ftruncateSync, readSync, writeSync, type BigIntStats } from 'node:fs';
-import type { FileCalls } from '../linux/kernel.ts';
-import { isSystemError } from '../linux/system-error.ts';
-import { pathBytes, type PathString } from './path-string.ts';
+import type { FileCalls } from '../../linux/kernel.ts';
+import { isSystemError } from '../../linux/system-error.ts';
+import { pathBytes, type PathString } from '../path-string.ts';
 
 /** Copies the content of regular files, one at a time, in one thread. */
 export class FileDataCopier {

@@ -1,6 +1,6 @@
-import type { NewEntryDefaults } from './copy-entry.ts';
+import type { NewEntryDefaults } from './entry.ts';
 import type { MergedEntry } from './merge-directory.ts';
-import type { PathString } from './path-string.ts';
+import type { PathString } from '../path-string.ts';
 
 /** A piece of work for a copy worker: plain data that passes between threads. */
 export interface CopyTask {

@@ -1,16 +1,16 @@
 import { chmodSync, chownSync, lstatSync, readdirSync, symlinkSync, unlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { RootwrightError, throwIfAborted } from '../errors.ts';
-import { LIMITS } from '../limits.ts';
-import type { Kernel, MountRequest } from '../linux/kernel.ts';
-import { isSystemError } from '../linux/system-error.ts';
-import { overlayLinksDir, rootfsIdOf, scratchDir } from '../paths/provisioner.ts';
-import type { DestroyRequest, ProvisionedRootfs, ProvisionRequest } from './backend.ts';
-import type { BackendOptions } from './backend-options.ts';
-import { ioError, makeDirectory, makeRootfsDirectory, removeEmptyDirectory, removeWithMounts } from './directories.ts';
-import { mountSharedSlave, removeMountPoint } from './mount-point.ts';
+import { RootwrightError, throwIfAborted } from '../../errors.ts';
+import { LIMITS } from '../../limits.ts';
+import type { Kernel, MountRequest } from '../../linux/kernel.ts';
+import { isSystemError } from '../../linux/system-error.ts';
+import { overlayLinksDir, rootfsIdOf, scratchDir } from '../../paths/provisioner.ts';
+import type { DestroyRequest, ProvisionedRootfs, ProvisionRequest } from '../backend.ts';
+import type { BackendOptions } from '../backend-options.ts';
+import { ioError, makeDirectory, makeRootfsDirectory, removeEmptyDirectory, removeWithMounts } from '../directories.ts';
+import { mountSharedSlave, removeMountPoint } from '../mount-point.ts';
 import { surveyLayers, type RootAttributes } from './layer-survey.ts';
-import { setTimes } from './set-times.ts';
+import { setTimes } from '../set-times.ts';
 
 /** What sets overlay and aufs apart; all else about a stack of read-only layers with a writable directory on top is in this file. */
 export interface LayeredMountKind {

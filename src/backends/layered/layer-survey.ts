@@ -1,7 +1,7 @@
 import { lstatSync, type BigIntStats } from 'node:fs';
 import { join } from 'node:path';
-import type { FileCalls } from '../linux/kernel.ts';
-import { ioError } from './directories.ts';
+import type { FileCalls } from '../../linux/kernel.ts';
+import { ioError } from '../directories.ts';
 
 /** What the root directories of a stack of layers tell. */
 export interface LayerSurvey {

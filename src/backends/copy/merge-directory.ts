@@ -1,5 +1,5 @@
 import { readdirSync, type Dirent } from 'node:fs';
-import { joinPath, pathBytes, type PathString } from './path-string.ts';
+import { joinPath, pathBytes, type PathString } from '../path-string.ts';
 
 /** One name in a merged directory. */
 export interface MergedEntry {

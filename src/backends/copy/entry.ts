@@ -12,11 +12,11 @@ import {
   symlinkSync,
   type BigIntStats,
 } from 'node:fs';
-import type { FileCalls } from '../linux/kernel.ts';
-import { isSystemError } from '../linux/system-error.ts';
-import { FileDataCopier } from './copy-file-data.ts';
-import { pathBytes, type PathString } from './path-string.ts';
-import { setTimes } from './set-times.ts';
+import type { FileCalls } from '../../linux/kernel.ts';
+import { isSystemError } from '../../linux/system-error.ts';
+import { FileDataCopier } from './file-data.ts';
+import { pathBytes, type PathString } from '../path-string.ts';
+import { setTimes } from '../set-times.ts';
 
 /** What a new entry gets from the kernel in this place, so that only what differs has to be set. Measured on the tree's own directory. */
 export interface NewEntryDefaults {

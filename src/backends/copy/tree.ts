@@ -1,9 +1,9 @@
-import { isRootwrightError, RootwrightError, throwIfAborted } from '../errors.ts';
-import type { OnSwallowed } from './backend-options.ts';
-import type { NewEntryDefaults } from './copy-entry.ts';
-import type { CopyPool } from './copy-pool.ts';
-import type { CopyResult, CopyTask, DirectoryTask, LinkedName, PlainError, UnfinishedDirectory } from './copy-task.ts';
-import { pathString } from './path-string.ts';
+import { isRootwrightError, RootwrightError, throwIfAborted } from '../../errors.ts';
+import type { OnSwallowed } from '../backend-options.ts';
+import type { NewEntryDefaults } from './entry.ts';
+import type { CopyPool } from './pool.ts';
+import type { CopyResult, CopyTask, DirectoryTask, LinkedName, PlainError, UnfinishedDirectory } from './task.ts';
+import { pathString } from '../path-string.ts';
 
 export interface CopyTreeRequest {
   /** Lowest first, in plain form. */
