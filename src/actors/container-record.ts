@@ -32,6 +32,8 @@ export class Container {
   usedBackends: readonly string[] = [];
   /** The `layers` file is there. */
   checkpointed = false;
+  /** Its directory may be there: made for itself, or on the way to one nested in it. */
+  onDisk = false;
   /** Its directory stays though it has no rootfs: recovery found it, or a nested container stands in it. */
   standing = false;
   /** A destroy of it failed: what is left can only be destroyed. */

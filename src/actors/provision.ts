@@ -101,6 +101,7 @@ export function checkpoint(parts: ProvisionerParts, container: Container): Promi
     } else if (container.checkpointed) await rewriteCheckpoint(directory, { container: id, rootfses: known });
     else {
       container.checkpointed = true; // whatever happens now, something may be on disk
+      for (let one: Container | undefined = container; one !== undefined; one = one.parent) one.onDisk = true;
       await writeFirstCheckpoint(parts.root, directory, { container: id, rootfses: known }, parts.syncs);
     }
   });

@@ -63,7 +63,7 @@ export class Provisioner extends Process {
     super();
     this.#parts = parts;
     this.#pulls = new PullTable(parts);
-    this.#containers = new ContainerTable(parts.root, ({ parent }) => this.#removeImplied(parent));
+    this.#containers = new ContainerTable(parts.root, (gone) => this.#tidyAfter(gone));
   }
 
   /**
@@ -242,15 +242,17 @@ export class Provisioner extends Process {
     if (outcome === 'ok') this.#parts.metrics.observe('provision_seconds', { backend: backend.name }, (performance.now() - started) / 1000);
   }
 
-  /** A parent that was there only for a nested provision that failed goes too. */
-  #removeImplied(parent: Container | undefined): void {
-    if (parent === undefined || parent.occupied || parent.busy) return;
-    try {
-      removeEmptyContainer(parent);
-    } catch (error) {
-      swallow(this.#parts, 'removal of an implied parent', error, { container: parent.id });
+  /** What a provision that failed made on the way goes with its container: directories of parents that were there for it alone, too. */
+  #tidyAfter(container: Container): void {
+    if (container.onDisk) {
+      try {
+        removeEmptyContainer(container);
+      } catch (error) {
+        swallow(this.#parts, 'removal of an empty container', error, { container: container.id });
+      }
     }
-    this.#containers.forget(parent);
+    const { parent } = container;
+    if (parent !== undefined && !parent.occupied && !parent.busy) this.#containers.forget(parent);
   }
 }
 

@@ -113,6 +113,7 @@ class Recovery {
     for (const [index, rootfs] of found.rootfses.entries()) container.add(this.#toRootfs(found, rootfs, stands(verdicts[index]!)));
     container.checkpointed = found.checkpoint && found.damage === undefined;
     container.standing = true;
+    container.onDisk = true;
     container.broken = false; // what a failed destroy left is judged anew
   }
 

@@ -14,14 +14,18 @@ export async function removeContainerDirectory(kernel: Kernel, container: Contai
   if (container.checkpointed) removeFile(checkpointPath(container.directory));
   if (removeEmptyContainer(container)) return;
   await removeTree(kernel, container.directory);
+  container.onDisk = false;
 }
 
 /** Removes the directories that the engine makes for a container, as far as they are empty. False where something is left. */
 export function removeEmptyContainer(container: Container): boolean {
   removeBackendDirectories(container);
-  if (removeEmptyDirectory(container.directory)) return true;
-  removeEmptyDirectory(nestedDir(container.directory));
-  return removeEmptyDirectory(container.directory);
+  if (removeEmptyDirectory(container.directory)) container.onDisk = false;
+  else {
+    removeEmptyDirectory(nestedDir(container.directory));
+    container.onDisk = !removeEmptyDirectory(container.directory);
+  }
+  return !container.onDisk;
 }
 
 /** Removes what backends leave around their rootfses, as far as it is empty. */

@@ -142,6 +142,20 @@ describe('a provision that fails', () => {
     expect(stage.store.hasLayer('web')).toBe(false);
   });
 
+  it('after a nested one that failed leaves no directory that was made on the way to that one', async () => {
+    const stage = await openStage(temporaryDirectory());
+    const gate = new Gate();
+    stage.store.beforeGet = (name) => (name === 'oci:nothing:latest' ? gate.pass() : undefined);
+    const parent = failsWith(stage.provision('a', 'oci:nothing'), 'IMAGE_NOT_FOUND');
+    await gate.reached;
+    stage.kernel.failNext('mount', 'EINVAL');
+    await failsWith(stage.provision('a.b.c', 'oci:app'), 'MOUNT_FAILED');
+    gate.open();
+    await parent;
+    expect(stage.idsOnDisk()).toEqual([]);
+    expect(await stage.ids()).toEqual([]);
+  });
+
   it('whose clean-up fails is counted, and what it left can be destroyed', async () => {
     const stage = await openStage(temporaryDirectory());
     stage.backend.afterProvision = () => {
