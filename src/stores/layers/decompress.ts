@@ -1,6 +1,5 @@
 import { pipeline } from 'node:stream/promises';
-import type { Transform } from 'node:stream';
-import * as zlib from 'node:zlib';
+import { createGunzip } from 'node:zlib';
 import { isRootwrightError, RootwrightError } from '../../errors.ts';
 import { LIMITS } from '../../limits.ts';
 import { unpackZstd } from './zstd.ts';
@@ -93,9 +92,7 @@ async function* startingWith(head: Buffer, pieces: AsyncIterator<Buffer>): Async
 
 function unpack(blob: AsyncGenerator<Buffer>, compression: Compression): AsyncGenerator<Buffer> {
   if (compression === 'none') return blob;
-  if (compression === 'gzip') return unpackThrough(blob, zlib.createGunzip({ chunkSize: CHUNK_BYTES, ...QUEUES }), 'gzip');
-  const stream = createZstdDecompress?.({ chunkSize: CHUNK_BYTES, ...QUEUES });
-  return stream === undefined ? unpackZstd(blob) : unpackThrough(blob, stream, 'zstd');
+  return compression === 'gzip' ? unpackGzip(blob) : unpackZstd(blob, { chunkSize: CHUNK_BYTES, ...QUEUES });
 }
 
 /**
@@ -104,10 +101,9 @@ function unpack(blob: AsyncGenerator<Buffer>, compression: Compression): AsyncGe
  */
 const QUEUES = { writableHighWaterMark: 4 * CHUNK_BYTES, readableHighWaterMark: 4, readableObjectMode: true };
 
-/** In node:zlib since Node 22.15. */
-const createZstdDecompress = (zlib as { createZstdDecompress?: (options: object) => Transform & { bytesWritten: number } }).createZstdDecompress;
-
-async function* unpackThrough(blob: AsyncIterable<Buffer>, stream: Transform & { bytesWritten: number }, name: string): AsyncGenerator<Buffer> {
+/** All members: node:zlib goes on with the next one by itself. */
+async function* unpackGzip(blob: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const stream = createGunzip({ chunkSize: CHUNK_BYTES, ...QUEUES });
   let fed = 0;
   let ended = false;
   const counted = async function* (): AsyncGenerator<Buffer> {
@@ -121,11 +117,11 @@ async function* unpackThrough(blob: AsyncIterable<Buffer>, stream: Transform & {
   const feeding = pipeline(counted(), stream).catch(() => undefined);
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) yield chunk;
-    if (!ended || stream.bytesWritten !== fed) throw new RootwrightError('LAYER_INVALID', `the layer's ${name} stream is followed by other bytes`);
+    if (!ended || stream.bytesWritten !== fed) throw new RootwrightError('LAYER_INVALID', "the layer's gzip stream is followed by other bytes");
   } catch (error) {
     if (isRootwrightError(error)) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new RootwrightError('LAYER_INVALID', `the layer's ${name} stream is damaged or truncated: ${reason}`, { cause: error });
+    throw new RootwrightError('LAYER_INVALID', `the layer's gzip stream is damaged or truncated: ${reason}`, { cause: error });
   } finally {
     stream.destroy();
     await feeding;

@@ -1,11 +1,19 @@
+import type { Transform } from 'node:stream';
+import * as zlib from 'node:zlib';
+import type { ZlibOptions } from 'node:zlib';
 import { isRootwrightError, RootwrightError } from '../../errors.ts';
 import { FilterError, openFilter } from '../../linux/filter.ts';
 
 /**
- * Unpacks zstd where node:zlib can't (before Node 22.15): by the program zstd where there is one, else in JavaScript, which takes some ten
- * times as long and works on this thread. Fails with LAYER_INVALID for a truncated or damaged stream, and with what `blob` fails with.
+ * Unpacks zstd: by node:zlib (since Node 22.15) with `options`, else by the program zstd where there is one, else in JavaScript, which takes
+ * some ten times as long and works on this thread. A stream has any number of frames. Fails with LAYER_INVALID where it is truncated,
+ * damaged or followed by other bytes, and with what `blob` fails with.
  */
-export async function* unpackZstd(blob: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* unpackZstd(blob: AsyncIterable<Buffer>, options: ZlibOptions): AsyncGenerator<Buffer> {
+  if (createZstdDecompress !== undefined) {
+    yield* unpackFrames(blob, () => createZstdDecompress(options));
+    return;
+  }
   const program = await openFilter('zstd', ['-d', '-c', '-q'], blob);
   if (program === undefined) {
     yield* unpackZstdInJavaScript(blob);
@@ -15,6 +23,87 @@ export async function* unpackZstd(blob: AsyncIterable<Buffer>): AsyncGenerator<B
     yield* program;
   } catch (error) {
     throw damaged(error);
+  }
+}
+
+type ZstdStream = Transform & { readonly bytesWritten: number };
+
+const createZstdDecompress = (zlib as { createZstdDecompress?: (options: ZlibOptions) => ZstdStream }).createZstdDecompress;
+
+/**
+ * node:zlib ends with a frame when more input follows it in the same chunk (gzip members it joins itself), so what it left goes to a new
+ * stream.
+ */
+async function* unpackFrames(blob: AsyncIterable<Buffer>, create: () => ZstdStream): AsyncGenerator<Buffer> {
+  let frames: FrameReader | undefined;
+  try {
+    for await (const chunk of blob) {
+      for (let input = chunk; input.length > 0; ) {
+        frames ??= new FrameReader(create());
+        yield* frames.take(input);
+        if (!frames.ended) break;
+        if (frames.consumed === 0) throw damaged(new Error('no frame begins here'));
+        input = input.subarray(frames.consumed);
+        frames.close();
+        frames = undefined;
+      }
+    }
+    if (frames !== undefined) yield* frames.take(undefined);
+  } finally {
+    frames?.close();
+  }
+}
+
+/** Gives a stream one piece of input at a time, and takes all that comes of it. */
+class FrameReader {
+  readonly #stream: ZstdStream;
+  #error: Error | undefined;
+  #wake: () => void = () => undefined;
+  /** The stream takes no more input. */
+  ended = false;
+  /** Bytes of the last piece that it took. */
+  consumed = 0;
+
+  constructor(stream: ZstdStream) {
+    this.#stream = stream;
+    stream.on('readable', () => this.#wake());
+    stream.on('end', () => {
+      this.ended = true;
+      this.#wake();
+    });
+    stream.on('error', (error) => {
+      this.#error = error;
+      this.#wake();
+    });
+  }
+
+  /** The output of `input`; of the end of all input where that is undefined. */
+  async *take(input: Buffer | undefined): AsyncGenerator<Buffer> {
+    const before = this.#stream.bytesWritten;
+    let written = false;
+    if (input === undefined) this.#stream.end();
+    else
+      this.#stream.write(input, () => {
+        written = true;
+        this.#wake();
+      });
+    for (;;) {
+      if (this.#error !== undefined) throw damaged(this.#error);
+      const output = this.#stream.read() as Buffer | null;
+      if (output !== null) yield output;
+      else if (written || this.ended) break;
+      else
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+    }
+    this.consumed = this.#stream.bytesWritten - before;
+    // It says so only when everything was read, which may be after it has let go of the input.
+    if (input !== undefined && this.consumed < input.length) this.ended = true;
+  }
+
+  close(): void {
+    this.#stream.destroy();
   }
 }
 
