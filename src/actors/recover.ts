@@ -49,7 +49,7 @@ export async function recoverContainers(parts: ProvisionerParts, table: Containe
   const recovery = new Recovery(parts, table, unnamed ? await parts.kernel.mountTable() : undefined, notes);
   if (notes.plan) for (const container of planned) recovery.tell(container);
   else await recovery.run(planned, new Set(found.unreadable.map(({ path }) => path)));
-  if (!notes.plan) await recoverStores(parts, notes);
+  await recoverStores(parts, notes);
   return notes.report(performance.now() - started);
 }
 
@@ -219,7 +219,7 @@ class Recovery {
 async function recoverStores(parts: ProvisionerParts, notes: RecoveryNotes): Promise<void> {
   for (const store of parts.stores) {
     try {
-      const { swept, quarantined } = await store.recover();
+      const { swept, quarantined } = await store.recover({ plan: notes.plan });
       notes.swept(swept);
       for (const { path, reason } of quarantined)
         notes.quarantined({ path, found: `damage in the ${store.type} store`, action: 'quarantine', why: reason });

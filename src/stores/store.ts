@@ -17,8 +17,8 @@ export interface Store {
   accepts(name: string): boolean;
   /** The canonical name: two names that mean the same image give the same string. Fails with INVALID_IMAGE_NAME. */
   normalize(name: string): string;
-  /** Brings the directory in order after any crash: sweeps staging and gc leftovers, rebuilds the index from disk where it must. */
-  recover(): Promise<StoreRecovery>;
+  /** Brings the directory in order after any crash: sweeps staging and gc leftovers, rebuilds the index from disk where it must. With `plan` it changes nothing and tells what it would do. */
+  recover(options?: { readonly plan?: boolean }): Promise<StoreRecovery>;
   /**
    * The image with all its layers present in `form`. With `cached` (the default) an image that is present is not looked up at its source
    * again. Callers share no work here: concurrent gets of one image are joined by the pull actor. Fails with INVALID_IMAGE_NAME,

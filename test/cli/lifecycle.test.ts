@@ -61,7 +61,7 @@ describe('the life of a container on the command line', () => {
     expect(documentOf(await rootwright(root, 'images', '--json'))).toMatchObject({
       images: [{ name: expect.stringContaining('examples/demo/image') }],
     });
-    expect((await rootwright(root, 'images')).stdout).toMatch(/^IMAGE +DIGEST +LAYERS +SIZE +USED\noci:/);
+    expect((await rootwright(root, 'images')).stdout).toMatch(/^IMAGE +DIGEST +LAYERS +SIZE +PULLED\noci:/);
 
     await rootwright(root, 'provision', 'web', IMAGE, '--backend', 'copy');
     const layers = (): string[] => readdirSync(join(root, 'store/docker/layers'));

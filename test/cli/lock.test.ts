@@ -23,8 +23,8 @@ describe('a directory that an engine holds', () => {
   it('--wait 0 fails at once with status 4, the holder and a hint', async () => {
     const root = temporaryDirectory('cli');
     const holder = await openState(statePath(root));
-    const result = await runCli(['images', '--wait', '0', '--root', root]);
-    const json = await runCli(['images', '--wait', '0', '--root', root, '--json']);
+    const result = await runCli(['prune', '--wait', '0', '--root', root]);
+    const json = await runCli(['prune', '--wait', '0', '--root', root, '--json']);
     holder.close();
     expect(result).toMatchObject({ status: 4, stdout: '' });
     expect(result.stderr).toContain(`process ${process.pid}`);
@@ -35,7 +35,7 @@ describe('a directory that an engine holds', () => {
   it('^C ends the wait with status 130', async () => {
     const root = temporaryDirectory('cli');
     const holder = await openState(statePath(root));
-    const waiting = startCli(['images', '--root', root]);
+    const waiting = startCli(['prune', '--root', root]);
     await waiting.said(/waiting for another command/);
     waiting.child.kill('SIGINT');
     const { status, stderr } = await waiting.result;
@@ -44,18 +44,20 @@ describe('a directory that an engine holds', () => {
     expect(stderr).toContain('[ABORTED]');
   });
 
-  it('list, inspect and doctor need not wait', async () => {
+  it('list, inspect, images and doctor need not wait', async () => {
     const root = temporaryDirectory('cli');
     await runCli(['provision', 'web', IMAGE, '--backend', 'copy', '--root', root]);
     const holder = await openState(statePath(root));
-    const [listed, inspected, examined] = await Promise.all([
+    const [listed, inspected, images, examined] = await Promise.all([
       runCli(['list', '--json', '--wait', '0', '--root', root]),
       runCli(['inspect', 'web', '--json', '--wait', '0', '--root', root]),
+      runCli(['images', '--json', '--wait', '0', '--root', root]),
       runCli(['doctor', '--json', '--root', root]),
     ]);
     holder.close();
     expect(documentOf(listed)).toMatchObject({ containers: [{ id: 'web', state: 'provisioned' }] });
     expect(documentOf(inspected)).toMatchObject({ container: { id: 'web' } });
+    expect(documentOf(images)).toMatchObject({ images: [{ layerIds: { length: 4 }, bytes: expect.any(Number) }] });
     expect(documentOf(examined)).toMatchObject({ index: 'held' });
     expect(documentOf(await runCli(['doctor', '--json', '--root', root]))).toMatchObject({ index: 'free' });
   });

@@ -97,9 +97,9 @@ export class DockerStore implements Store {
     return parseImageName(name).text;
   }
 
-  async recover(): Promise<StoreRecovery> {
+  async recover(options: { readonly plan?: boolean } = {}): Promise<StoreRecovery> {
     try {
-      return await recoverStore(this.#context);
+      return await recoverStore(this.#context, options.plan ?? false);
     } catch (error) {
       throw asIoError(error, `cannot recover the store ${this.#context.directory}`);
     }

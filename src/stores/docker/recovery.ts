@@ -33,74 +33,101 @@ export function makeDirectories(store: string): void {
  * makes the index say what is on disk, where it says anything else.
  *
  * A record whose layers are missing stays: the next get brings them (DS4). One clean-up that fails is logged, counted and left for the
- * next time. Fails as node:fs does where the directories themselves can't be made or read.
+ * next time. With `plan` it only tells. Fails as node:fs does where the directories themselves can't be made or read.
  */
-export async function recoverStore(context: StoreContext): Promise<StoreRecovery> {
+export async function recoverStore(context: StoreContext, plan: boolean): Promise<StoreRecovery> {
   const { directory } = context;
   makeDirectories(directory);
-  const swept = [...(await context.sweeper.sweep(stagingDir(directory))), ...(await context.sweeper.sweep(gcDir(directory)))];
-  const quarantined: Quarantined[] = [];
-  const setAside = (path: string, reason: string): void => {
-    quarantined.push({ path, reason });
-    try {
-      moveToQuarantine(context.quarantine, path, reason);
-      context.logger.warn({ path, reason }, 'set aside');
-    } catch (error) {
-      context.logger.error({ err: error, path, reason }, 'is damaged, and could not be set aside');
-    }
-  };
-  recoverRecords(directory, swept, setAside);
-  recoverConfigs(directory, swept, setAside);
-  const layers = recoverLayers(context, swept, setAside);
-  context.records.reset();
-  rebuildIndex(context, layers);
+  const mending = new Mending(context, plan);
+  await mending.sweep(stagingDir(directory));
+  await mending.sweep(gcDir(directory));
+  recoverRecords(directory, mending);
+  recoverConfigs(directory, mending);
+  const layers = recoverLayers(context, mending);
+  if (!plan) {
+    context.records.reset();
+    rebuildIndex(context, layers);
+  }
+  const { swept, quarantined } = mending;
   return { swept, quarantined, images: context.records.all().length, layers: new Set(layers.map((layer) => layer.diffId)).size };
 }
 
-type Quarantined = StoreRecovery['quarantined'][number];
-type SetAside = (path: string, reason: string) => void;
+/** What is done about each finding, or with `plan` only told. */
+class Mending {
+  readonly swept: string[] = [];
+  readonly quarantined: Array<StoreRecovery['quarantined'][number]> = [];
+  readonly plan: boolean;
+  readonly #context: StoreContext;
 
-function recoverRecords(store: string, swept: string[], setAside: SetAside): void {
-  for (const { name, path } of entriesOf(imagesDir(store), swept)) {
+  constructor(context: StoreContext, plan: boolean) {
+    this.#context = context;
+    this.plan = plan;
+  }
+
+  async sweep(directory: string): Promise<void> {
+    if (this.plan) this.swept.push(...readdirSync(directory).map((name) => join(directory, name)));
+    else this.swept.push(...(await this.#context.sweeper.sweep(directory)));
+  }
+
+  /** `remove` takes `path` away. */
+  remove(path: string, remove: (path: string) => void): void {
+    if (!this.plan) remove(path);
+    this.swept.push(path);
+  }
+
+  setAside(path: string, reason: string): void {
+    this.quarantined.push({ path, reason });
+    if (this.plan) return;
+    try {
+      moveToQuarantine(this.#context.quarantine, path, reason);
+      this.#context.logger.warn({ path, reason }, 'set aside');
+    } catch (error) {
+      this.#context.logger.error({ err: error, path, reason }, 'is damaged, and could not be set aside');
+    }
+  }
+}
+
+function recoverRecords(store: string, mending: Mending): void {
+  for (const { name, path } of entriesOf(imagesDir(store), mending)) {
     try {
       const record = parseImageRecord(readFileSync(path, 'utf8'), path);
       if (name !== `${imageKey(record.name, record.platform)}.json`)
-        setAside(path, `the image record of ${record.name} has a file name that is not its own`);
+        mending.setAside(path, `the image record of ${record.name} has a file name that is not its own`);
     } catch (error) {
-      setAside(path, messageOf(error));
+      mending.setAside(path, messageOf(error));
     }
   }
 }
 
-function recoverConfigs(store: string, swept: string[], setAside: SetAside): void {
-  for (const { name, path } of entriesOf(configsDir(store), swept)) {
+function recoverConfigs(store: string, mending: Mending): void {
+  for (const { name, path } of entriesOf(configsDir(store), mending)) {
     const digest = findDigest(name);
     try {
-      if (digest === undefined) setAside(path, 'an image config is named by its digest, this is none');
+      if (digest === undefined) mending.setAside(path, 'an image config is named by its digest, this is none');
       else if (digestOf(readFileSync(path), algorithmOf(digest)) !== digest)
-        setAside(path, 'the content of the image config does not match its name');
+        mending.setAside(path, 'the content of the image config does not match its name');
     } catch (error) {
-      setAside(path, messageOf(error));
+      mending.setAside(path, messageOf(error));
     }
   }
 }
 
-function recoverLayers(context: StoreContext, swept: string[], setAside: SetAside): LayerRow[] {
+function recoverLayers(context: StoreContext, mending: Mending): LayerRow[] {
   const rows: LayerRow[] = [];
   const known = new Map(context.index.layers().map((row) => [`${row.diffId} ${row.form}`, row]));
-  for (const { name, path } of entriesOf(layersDir(context.directory), swept)) {
+  for (const { name, path } of entriesOf(layersDir(context.directory), mending)) {
     try {
-      if (findDigest(name) === undefined) setAside(path, 'a layer is named by its diff id, this is none');
-      else rows.push(...recoverLayer(context, name, known, swept));
+      if (findDigest(name) === undefined) mending.setAside(path, 'a layer is named by its diff id, this is none');
+      else rows.push(...recoverLayer(context, name, known, mending));
     } catch (error) {
-      setAside(path, messageOf(error));
+      mending.setAside(path, messageOf(error));
     }
   }
   return rows;
 }
 
 /** The forms of one layer; without any, its directory goes. */
-function recoverLayer(context: StoreContext, diffId: string, known: ReadonlyMap<string, LayerRow>, swept: string[]): LayerRow[] {
+function recoverLayer(context: StoreContext, diffId: string, known: ReadonlyMap<string, LayerRow>, mending: Mending): LayerRow[] {
   const { directory } = context;
   const rows: LayerRow[] = [];
   for (const form of Object.keys(FORM_DIRECTORY) as LayerForm[]) {
@@ -110,20 +137,14 @@ function recoverLayer(context: StoreContext, diffId: string, known: ReadonlyMap<
       if (facts === undefined) {
         const row = known.get(`${diffId} ${form}`);
         facts = row === undefined ? countLayer(directory, diffId, form) : { bytes: row.bytes, entries: row.entries, createdAt: row.createdAt };
-        writeLayerFacts(directory, diffId, form, facts);
+        if (!mending.plan) writeLayerFacts(directory, diffId, form, facts);
       }
       rows.push({ diffId, form, ...facts });
-    } else if (existsSync(factsPath)) {
-      // Killed between the facts and the rename that makes the layer.
-      unlinkSync(factsPath);
-      swept.push(factsPath);
-    }
+    } else if (existsSync(factsPath)) mending.remove(factsPath, unlinkSync); // killed between the facts and the rename that makes the layer
   }
-  const path = layerDir(context.directory, diffId);
-  if (rows.length === 0 && readdirSync(path).length === 0) {
-    rmdirSync(path);
-    swept.push(path);
-  }
+  const path = layerDir(directory, diffId);
+  const rest = readdirSync(path).filter((name) => !mending.swept.includes(join(path, name)));
+  if (rows.length === 0 && rest.length === 0) mending.remove(path, rmdirSync);
   return rows;
 }
 
@@ -155,14 +176,12 @@ function isSameRows<T extends object>(some: readonly T[], others: readonly T[]):
 }
 
 /** The entries of a directory, less the temporaries of durable writes, which go. */
-function entriesOf(directory: string, swept: string[]): Array<{ name: string; path: string }> {
+function entriesOf(directory: string, mending: Mending): Array<{ name: string; path: string }> {
   const entries: Array<{ name: string; path: string }> = [];
   for (const name of readdirSync(directory)) {
     const path = join(directory, name);
-    if (isTemporary(name)) {
-      unlinkSync(path);
-      swept.push(path);
-    } else entries.push({ name, path });
+    if (isTemporary(name)) mending.remove(path, unlinkSync);
+    else entries.push({ name, path });
   }
   return entries;
 }

@@ -285,10 +285,20 @@ describe('recover', () => {
     writeFileSync(layerFactsPath(directory, id('2'), 'overlay'), '{}');
     const temporaries = [imagesDir, configsDir, layersDir].map((sub) => join(sub(directory), '.x.abc.tmp'));
     for (const path of temporaries) writeFileSync(path, 'half');
+    writeFileSync(join(stagingDir(directory), 'half'), 'half');
     const { store } = await open({}, root);
+    const planned = await store.recover({ plan: true });
+    expect(temporaries.every((path) => existsSync(path))).toBe(true);
     const { swept } = await store.recover();
+    expect(planned.swept.toSorted()).toEqual(swept.toSorted());
     expect(swept.toSorted()).toEqual(
-      [...temporaries, layerDir(directory, id('1')), layerDir(directory, id('2')), layerFactsPath(directory, id('2'), 'overlay')].toSorted(),
+      [
+        ...temporaries,
+        join(stagingDir(directory), 'half'),
+        layerDir(directory, id('1')),
+        layerDir(directory, id('2')),
+        layerFactsPath(directory, id('2'), 'overlay'),
+      ].toSorted(),
     );
     expect(await store.recover()).toMatchObject({ swept: [] });
   });
