@@ -11,6 +11,7 @@ import { provisionMany, provisionSerial } from './experiments/provision.ts';
 import { memory, recoverKnown } from './experiments/recover.ts';
 import { unpackApp, unpackWide } from './experiments/unpack.ts';
 import { median, type Bench, type Contender, type Experiment, type Row } from './experiment.ts';
+import { quiet } from './quiet.ts';
 import { buildPrograms, versionOf } from './programs.ts';
 import { tableLine, updateDocument, type Result } from './report.ts';
 
@@ -68,7 +69,7 @@ function enterNamespaces(): number {
   process.on('SIGINT', () => undefined); // the child hears it too, ends, and this process cleans up
   const parent = resolve(options.work ?? tmpdir());
   mkdirSync(parent, { recursive: true });
-  const work = realpathSync(mkdtempSync(join(parent, 'rootwright-bench-')));
+  const work = realpathSync(mkdtempSync(join(parent, 'rwb-')));
   const unshare = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc'];
   const result = spawnSync('unshare', [...unshare, process.execPath, ...process.execArgv, ...process.argv.slice(1)], {
     stdio: 'inherit',
@@ -128,15 +129,21 @@ async function perform(experiment: Experiment, bench: Bench): Promise<string[]> 
 
 /** A round that does not count, then the timed ones; every contender once in each, in turns. */
 async function race(contenders: readonly Contender[], rounds: number, { disk }: Bench): Promise<Map<string, number[]>> {
+  const noises: number[] = [];
   const figures = new Map<string, number[]>(contenders.filter(({ missing }) => missing === undefined).map(({ name }) => [name, []]));
   for (let round = rounds > 1 ? 0 : 1; round <= rounds; round++) {
     for (const contender of contenders) {
       const values = figures.get(contender.name);
       if (values === undefined) continue;
       disk.settle();
+      const noise = await quiet();
+      noises.push(noise);
       const value = await contender.run();
       if (round > 0) values.push(value);
-      if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify({ contender: contender.name, round, value })}\n`, { flag: 'a' });
+      if (options.json !== undefined)
+        writeFileSync(options.json, `${JSON.stringify({ contender: contender.name, round, value, noise: Number(noise.toFixed(2)) })}\n`, {
+          flag: 'a',
+        });
     }
   }
   for (const [name, values] of figures)

@@ -15,8 +15,8 @@ export class Podman {
   constructor(directory: string) {
     mkdirSync(directory, { recursive: true });
     this.#socket = join(directory, 'podman.sock');
-    const option = (name: string): string[] => [`--${name}`, join(directory, name)];
-    this.#global = [...option('root'), ...option('runroot'), ...option('tmpdir'), ...GLOBAL];
+    // podman refuses a runroot of more than 50 characters.
+    this.#global = ['--root', join(directory, 'root'), '--runroot', join(directory, 'run'), '--tmpdir', join(directory, 'tmp'), ...GLOBAL];
   }
 
   run(...args: string[]): string {
