@@ -13,7 +13,7 @@ describe('filesystemTypeOf', () => {
   );
 
   it('fails as node:fs does', async () => {
-    await expect(filesystemTypeOf('/nonexistent')).rejects.toMatchObject({ code: 'ENOENT', syscall: 'statfs' });
+    await expect(filesystemTypeOf('/proc/no-such-entry')).rejects.toMatchObject({ code: 'ENOENT', syscall: 'statfs' });
   });
 });
 

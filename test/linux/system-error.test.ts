@@ -6,11 +6,11 @@ describe('systemError', () => {
   it('has the shape of an error of node:fs', () => {
     let real: unknown;
     try {
-      readFileSync('/nonexistent');
+      readFileSync('/proc/no-such-entry');
     } catch (error) {
       real = error;
     }
-    const own = systemError('ENOENT', 'open', '/nonexistent');
+    const own = systemError('ENOENT', 'open', '/proc/no-such-entry');
     const shape = ({ message, code, errno, syscall, path }: NodeJS.ErrnoException): unknown => ({ message, code, errno, syscall, path });
     expect(shape(own)).toEqual(shape(real as Error));
   });
