@@ -6,7 +6,7 @@ import { writeDurably } from '../linux/durable.ts';
 import { isSystemError } from '../linux/system-error.ts';
 import { checkpointPath, containersDir, temporaryPath } from '../paths/provisioner.ts';
 import { encodeCheckpoint, type Checkpoint } from './checkpoint.ts';
-import { flush, type GroupedSync } from './grouped-sync.ts';
+import type { GroupedSync } from './grouped-sync.ts';
 
 /**
  * Writes the first checkpoint of a container, and makes its directory. When this settles, the file and every directory entry on the way
@@ -30,9 +30,7 @@ export async function writeFirstCheckpoint(root: string, directory: string, chec
         unlinkIfThere(temporary);
         throw error;
       }
-      const flushes = [flush(file)];
-      for (const name of chain(root, directory)) flushes.push(syncs.sync(name));
-      await settled(flushes);
+      await syncs.flush(file, chain(root, directory));
     } finally {
       closeSync(file);
     }
@@ -70,11 +68,6 @@ function chain(root: string, directory: string): string[] {
     names.push(name);
   }
   return names;
-}
-
-/** A descriptor must not be closed under a flush, so all of them are awaited. */
-async function settled(promises: readonly Promise<void>[]): Promise<void> {
-  for (const result of await Promise.allSettled(promises)) if (result.status === 'rejected') throw result.reason;
 }
 
 function unlinkIfThere(path: string): void {

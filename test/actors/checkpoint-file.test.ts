@@ -11,9 +11,9 @@ import { temporaryDirectory } from '../support/temporary-directory.ts';
 class RecordedSync extends GroupedSync {
   readonly directories: string[] = [];
 
-  override sync(directory: string): Promise<void> {
-    this.directories.push(directory);
-    return super.sync(directory);
+  override flush(file: number, directories: readonly string[]): Promise<void> {
+    this.directories.push(...directories);
+    return super.flush(file, directories);
   }
 }
 
@@ -59,7 +59,7 @@ describe('the checkpoint file', () => {
   it('whose flush fails is not taken for durable', async () => {
     const root = temporaryDirectory();
     const syncs = new GroupedSync();
-    syncs.sync = () => Promise.reject(Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO', syscall: 'fsync' }));
+    syncs.flush = () => Promise.reject(Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO', syscall: 'fsync' }));
     const directory = containerDir(root, parseContainerId('a'));
     await expect(writeFirstCheckpoint(root, directory, checkpoint('a'), syncs)).rejects.toMatchObject({ code: 'CHECKPOINT_FAILED' });
   });

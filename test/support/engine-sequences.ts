@@ -283,8 +283,8 @@ class GatedSync extends GroupedSync {
     this.#life = life;
   }
 
-  override async sync(directory: string): Promise<void> {
+  override async flush(file: number, directories: readonly string[]): Promise<void> {
     await this.#life.gate('flush');
-    await super.sync(directory);
+    await super.flush(file, directories);
   }
 }
