@@ -81,6 +81,8 @@ function enterNamespaces(): number {
 
 async function main(work: string): Promise<void> {
   const repository = repositoryRoot();
+  // podman keeps its 2,048 locks there, and forgets to give them back with its storage.
+  execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', '/dev/shm']);
   const images = resolve(options.images ?? process.env['ROOTWRIGHT_IMAGES'] ?? join(repository, 'build', 'images'));
   if (!existsSync(join(images, 'oci', 'app', 'index.json')))
     throw new Error(`no images in ${images}; make-images.sh makes them, --images names the directory`);
