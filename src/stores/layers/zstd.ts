@@ -7,7 +7,8 @@ import { FilterError, openFilter } from '../../linux/filter.ts';
 /**
  * Unpacks zstd: by node:zlib (since Node 22.15) with `options`, else by the program zstd where there is one, else in JavaScript, which takes
  * some ten times as long and works on this thread. A stream has any number of frames. Fails with LAYER_INVALID where it is truncated,
- * damaged or followed by other bytes, and with what `blob` fails with.
+ * damaged or followed by other bytes, and with what `blob` fails with. Node 22 does not tell a truncated stream from a whole one: there it is
+ * the layer's digest that does not match.
  */
 export async function* unpackZstd(blob: AsyncIterable<Buffer>, options: ZlibOptions): AsyncGenerator<Buffer> {
   if (createZstdDecompress !== undefined) {
