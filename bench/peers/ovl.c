@@ -123,7 +123,7 @@ static void *destroy(void *arg) {
     t_umount[i] = now() - t;
     t = now();
     if (strstr(opts, "volatile")) {
-      sprintf(ww, "%s/work/incompat/volatile/dirty", w);
+      sprintf(ww, "%s/%s", w, "work/incompat/volatile/dirty");
       if (unlink(ww)) die("unlink");
       for (int k = 0; k < 2; k++) {
         *strrchr(ww, '/') = 0;

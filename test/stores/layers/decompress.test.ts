@@ -159,7 +159,7 @@ describeWith(['zstd'], 'zstd', () => {
   it.each(ways)('%s refuses one that is truncated, damaged or followed by garbage', async (_, unpackAll) => {
     const damaged = Buffer.from(packed);
     damaged.fill(0xff, packed.length - 100);
-    // node:zlib of Node 22 takes the end of its input for the end of the frame: there the diff id tells (unpack.test.ts)
+    // node:zlib of Node 22 takes the end of its input for the end of the frame: there the digests of the layer tell
     const truncated = process.versions.node.startsWith('22.') ? [] : [packed.subarray(0, -1), packed.subarray(0, 1_000_000)];
     for (const bytes of [...truncated, damaged, Buffer.concat([packed, Buffer.from('garbage')])])
       await expect(unpackAll(bytes, 100_000)).rejects.toThrowError(invalid);
